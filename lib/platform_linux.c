@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The operating system's part, on Linux: events on futexes, the affinity mask, thread names.
+ */
+#define _GNU_SOURCE
+#include "platform.h"
+#include <errno.h>
+#include <linux/futex.h>
+#include <sched.h>
+#include <signal.h>
+#include <stddef.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { EVENT_UNSET, EVENT_SET, EVENT_SLEPT_ON };
+
+enum { NS_PER_S = 1000000000 };
+
+bool stook__event_init(struct stook__event *event)
+{
+    atomic_init(&event->word, EVENT_UNSET);
+    return true;
+}
+
+void stook__event_fini(struct stook__event *event)
+{
+    (void)event;
+}
+
+void stook__event_reset(struct stook__event *event)
+{
+    /* order EV.reset rlx: nobody else uses the event now; whoever will set it learns of it by a
+     * mutex */
+    a_store_rlx(&event->word, EVENT_UNSET);
+}
+
+void stook__event_set(struct stook__event *event)
+{
+    /* order EV.set rel -> EV.wait: what the setter wrote is seen by the waiter that goes on. After
+     * this, the event may be gone: only its address is used, and a stray wake harms nobody */
+    if (a_xchg_rel(&event->word, EVENT_SET) == EVENT_SLEPT_ON) {
+        syscall(SYS_futex, &event->word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+    }
+}
+
+bool stook__event_wait_until(struct stook__event *event, int64_t deadline_ns)
+{
+    struct timespec deadline = {.tv_sec = (time_t)(deadline_ns / NS_PER_S),
+                                .tv_nsec = (long)(deadline_ns % NS_PER_S)};
+    const struct timespec *timeout = deadline_ns == INT64_MAX ? NULL : &deadline;
+
+    for (;;) {
+        uint32_t found = EVENT_UNSET;
+        /* order EV.wait acq <- EV.set: else the waiter misses what it was woken for */
+        if (!a_cas_acq(&event->word, &found, EVENT_SLEPT_ON) && found == EVENT_SET) {
+            return true;
+        }
+        if (deadline_ns <= 0) {
+            return false;
+        }
+        /* An absolute monotonic deadline. EINTR and EAGAIN: look again. */
+        if (syscall(SYS_futex, &event->word, FUTEX_WAIT_BITSET_PRIVATE, EVENT_SLEPT_ON, timeout,
+                    NULL, FUTEX_BITSET_MATCH_ANY) == -1 &&
+            errno == ETIMEDOUT) {
+            /* order EV.late acq <- EV.set: it may have been set at the last moment */
+            return a_load_acq(&event->word) == EVENT_SET;
+        }
+    }
+}
+
+bool stook__platform_start_thread(thrd_t *ret_handle, thrd_start_t fn, void *arg)
+{
+    /* Those that a fault in the thread itself raises cannot be handled elsewhere. */
+    static const int own[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT};
+    sigset_t others;
+    sigset_t old;
+
+    sigfillset(&others);
+    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++) {
+        sigdelset(&others, own[i]);
+    }
+    pthread_sigmask(SIG_SETMASK, &others, &old);
+    bool started = thrd_create(ret_handle, fn, arg) == thrd_success;
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    return started;
+}
+
+void stook__platform_name_thread(const char *name)
+{
+    prctl(PR_SET_NAME, name);
+}
+
+unsigned stook__platform_cpu_count(void)
+{
+    /* The kernel refuses a mask shorter than its own with EINVAL: grow it until it is accepted. */
+    for (size_t cpus = CPU_SETSIZE; cpus <= 1 << 20; cpus *= 2) {
+        cpu_set_t *mask = CPU_ALLOC(cpus);
+        if (!mask) {
+            break;
+        }
+        size_t bytes = CPU_ALLOC_SIZE(cpus);
+        int failed = sched_getaffinity(0, bytes, mask);
+        int refused = errno == EINVAL;
+        int usable = failed ? 0 : CPU_COUNT_S(bytes, mask);
+        CPU_FREE(mask);
+        if (!failed) {
+            return usable > 0 ? (unsigned)usable : 1;
+        }
+        if (!refused) {
+            break;
+        }
+    }
+    long online = sysconf(_SC_NPROCESSORS_ONLN);
+    return online > 0 ? (unsigned)online : 1;
+}
+
+int64_t stook__platform_now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * NS_PER_S + now.tv_nsec;
+}
