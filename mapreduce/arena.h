@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Memory that is given back all at once: keys and values of one segment or partition.
+ * One thread at a time.
+ */
+#ifndef MR_ARENA_H
+#define MR_ARENA_H
+
+#include <stddef.h>
+
+struct mr__arena_chunk;
+
+struct mr__arena { /* all zero: empty */
+    struct mr__arena_chunk *chunks;
+    unsigned char *next;
+    size_t left;      /* bytes from next on */
+    size_t next_size; /* of the next chunk */
+};
+
+/* `size` bytes aligned for 8-byte types; NULL without memory. */
+void *mr__arena_alloc(struct mr__arena *arena, size_t size);
+
+/* A copy of `size` bytes; data may be NULL when size is 0. Never NULL but without memory. */
+void *mr__arena_copy(struct mr__arena *arena, const void *data, size_t size);
+
+void mr__arena_fini(struct mr__arena *arena);
+
+#endif

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The map phase: one task for each split of the input, emitting into the tables of a leased segment.
+ */
+#include "mr_internal.h"
+
+static int map_task(void *arg, void **ret_value)
+{
+    const struct mr__task *task = arg;
+    mr_batch *batch = task->batch;
+    (void)ret_value;
+
+    mr_emitter out = {.job = &batch->job,
+                      .control = &batch->control,
+                      .segment = mr__store_lease(&batch->store),
+                      .phase = MR_PHASE_MAP};
+    if (!out.segment) {
+        mr__emitter_fail_plain(&out, STOOK_NOMEM);
+        return out.status;
+    }
+    mr__map_split(&batch->plan, &batch->plan.splits[task->index], &out);
+    mr__store_return(&batch->store, out.segment);
+    return out.status;
+}
+
+enum stook_status mr_async_map(stook_executor *executor, const struct mr_job *job,
+                               mr_batch **ret_batch, struct mr_error *ret_error)
+{
+    enum stook_status status = mr__job_check(job, ret_error);
+    if (status != STOOK_OK) {
+        return status;
+    }
+    if (!executor || !ret_batch) {
+        return mr__error_set(ret_error, STOOK_INVALID, MR_PHASE_NONE, 0,
+                             "executor or ret_batch is NULL");
+    }
+    uint32_t partitions = job->partitions ? job->partitions : MR_DEFAULT_PARTITIONS;
+    mr_batch *batch = mr__batch_create(executor, job, MR_PHASE_MAP, partitions);
+    if (!batch) {
+        return mr__error_plain(ret_error, STOOK_NOMEM, MR_PHASE_NONE);
+    }
+    batch->job.partitions = partitions;
+    status =
+        mr__plan_make(&batch->plan, &job->input, stook_executor_worker_count(executor), ret_error);
+    if (status == STOOK_OK) {
+        batch->total = batch->plan.total;
+        status = mr__batch_submit(batch, map_task, batch->plan.count);
+        if (status != STOOK_OK) {
+            mr__error_plain(ret_error, status, MR_PHASE_NONE);
+        }
+    }
+    if (status != STOOK_OK) {
+        mr_batch_destroy(batch);
+        return status;
+    }
+    *ret_batch = batch;
+    return STOOK_OK;
+}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The first error of a phase, and the words for it.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include "mr_internal.h"
+
+bool mr__control_init(struct mr__control *control)
+{
+    memset(&control->error, 0, sizeof control->error);
+    atomic_init(&control->stopped, false);
+    return mtx_init(&control->mutex, mtx_plain) == thrd_success;
+}
+
+void mr__control_fini(struct mr__control *control)
+{
+    mtx_destroy(&control->mutex);
+}
+
+void mr__control_fail(struct mr__control *control, const struct mr_error *error)
+{
+    mtx_lock(&control->mutex);
+    if (!mr__control_stopped(control)) {
+        control->error = *error;
+        /* order MR.stop rel -> MR.outcome: the error is whole before it is announced */
+        mr_a_store_rel(&control->stopped, true);
+    }
+    mtx_unlock(&control->mutex);
+}
+
+enum stook_status mr__control_outcome(const struct mr__control *control, struct mr_error *ret_error)
+{
+    /* order MR.outcome acq <- MR.stop: see there */
+    if (!mr_a_load_acq(&control->stopped)) {
+        return STOOK_OK;
+    }
+    if (ret_error) {
+        *ret_error = control->error;
+    }
+    return control->error.status;
+}
+
+enum stook_status mr__error_set(struct mr_error *error, enum stook_status status,
+                                enum mr_phase phase, int code, const char *format, ...)
+{
+    if (error) {
+        va_list arguments;
+        memset(error, 0, sizeof *error);
+        error->status = status;
+        error->phase = phase;
+        error->code = code;
+        va_start(arguments, format);
+        vsnprintf(error->message, sizeof error->message, format, arguments);
+        va_end(arguments);
+    }
+    return status;
+}
+
+enum stook_status mr__error_plain(struct mr_error *error, enum stook_status status,
+                                  enum mr_phase phase)
+{
+    return mr__error_set(error, status, phase, 0, "%s", stook_status_string(status));
+}
+
+const char *mr__key_text(struct mr_slice key, char text[MR_KEY_TEXT])
+{
+    static const char cut[] = "...";
+    const unsigned char *bytes = key.data;
+    size_t at = 0;
+    size_t i = 0;
+
+    text[at++] = '\'';
+    /* Room for one more byte as \xNN, the mark of a cut, the quote and the NUL. */
+    for (; i < key.size && at + 4 + sizeof cut + 1 <= MR_KEY_TEXT; i++) {
+        if (bytes[i] >= ' ' && bytes[i] < 0x7f && bytes[i] != '\\' && bytes[i] != '\'') {
+            text[at++] = (char)bytes[i];
+        } else {
+            at += (size_t)snprintf(text + at, MR_KEY_TEXT - at, "\\x%02x", bytes[i]);
+        }
+    }
+    snprintf(text + at, MR_KEY_TEXT - at, "%s'", i < key.size ? cut : "");
+    return text;
+}

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Segments, and who holds which. The mutex is taken once for each task and each progress report,
+ * never for an item.
+ */
+#include <stdlib.h>
+#include "mr_internal.h"
+
+bool mr__store_init(struct mr__store *store, uint32_t partitions)
+{
+    store->all = NULL;
+    store->free = NULL;
+    store->partitions = partitions;
+    return mtx_init(&store->mutex, mtx_plain) == thrd_success;
+}
+
+static struct mr__segment *segment_create(uint32_t partitions)
+{
+    struct mr__segment *segment = calloc(1, sizeof *segment);
+    if (!segment) {
+        return NULL;
+    }
+    atomic_init(&segment->done, 0);
+    if (partitions > 0) {
+        segment->tables = calloc(partitions, sizeof *segment->tables);
+        if (!segment->tables) {
+            free(segment);
+            return NULL;
+        }
+    }
+    return segment;
+}
+
+static void segment_destroy(struct mr__segment *segment, uint32_t partitions)
+{
+    for (uint32_t i = 0; segment->tables && i < partitions; i++) {
+        mr__table_fini(&segment->tables[i]);
+    }
+    free(segment->tables);
+    free(segment->buffer);
+    mr__arena_fini(&segment->arena);
+    free(segment);
+}
+
+void mr__store_fini(struct mr__store *store)
+{
+    while (store->all) {
+        struct mr__segment *segment = store->all;
+        store->all = segment->next;
+        segment_destroy(segment, store->partitions);
+    }
+    mtx_destroy(&store->mutex);
+}
+
+struct mr__segment *mr__store_lease(struct mr__store *store)
+{
+    mtx_lock(&store->mutex);
+    struct mr__segment *segment = store->free;
+    if (segment) {
+        store->free = segment->next_free;
+    }
+    mtx_unlock(&store->mutex);
+    if (segment) {
+        return segment;
+    }
+    segment = segment_create(store->partitions);
+    if (segment) {
+        mtx_lock(&store->mutex);
+        segment->next = store->all;
+        store->all = segment;
+        mtx_unlock(&store->mutex);
+    }
+    return segment;
+}
+
+void mr__store_return(struct mr__store *store, struct mr__segment *segment)
+{
+    mtx_lock(&store->mutex);
+    segment->next_free = store->free;
+    store->free = segment;
+    mtx_unlock(&store->mutex);
+}
+
+uint64_t mr__store_done(struct mr__store *store)
+{
+    uint64_t done = 0;
+
+    mtx_lock(&store->mutex);
+    for (const struct mr__segment *segment = store->all; segment; segment = segment->next) {
+        /* order MR.sum rlx: as MR.count */
+        done += mr_a_load_rlx(&segment->done);
+    }
+    mtx_unlock(&store->mutex);
+    return done;
+}

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A hash table from key bytes to one folded value, or to a list of values. It holds what one task
+ * (later: the shuffle) has seen of one partition. One thread at a time.
+ */
+#ifndef MR_TABLE_H
+#define MR_TABLE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stook/mapreduce.h>
+#include "arena.h"
+
+enum { MR_INLINE_KEY = 16, MR_INLINE_VALUE = 8, MR_LONG_KEY = 0xffff };
+
+/* A slot is free when value_kind is MR_VALUE_NONE; else it holds one key and its value or values.
+ * MR_VALUE_INLINE + n: n bytes in the slot itself. */
+enum { MR_VALUE_NONE = 0, MR_VALUE_LIST = 1, MR_VALUE_RECORD = 2, MR_VALUE_INLINE = 3 };
+
+/* One value that does not fit into its slot. */
+struct mr__record {
+    size_t size;
+    /* the bytes follow */
+};
+
+/* Several values; blocks form a ring, of which the slot knows the last. */
+struct mr__block {
+    struct mr__block *next;
+    size_t used;
+    size_t capacity;
+    /* capacity bytes follow: for each value a struct mr__record, then its bytes, padded to 8 */
+};
+
+struct mr__slot {
+    uint32_t hash;       /* low half of mr_hash(key) */
+    uint16_t key_size;   /* up to MR_INLINE_KEY; or MR_LONG_KEY */
+    uint16_t value_kind; /* above */
+    union {
+        unsigned char bytes[MR_INLINE_KEY];
+        struct mr_slice slice; /* in an arena */
+    } key;
+    union {
+        unsigned char bytes[MR_INLINE_VALUE];
+        struct mr__record *record;
+        struct mr__block *last;
+        uint64_t alignment;
+    } value;
+};
+
+struct mr__table { /* all zero: empty */
+    struct mr__slot *slots;
+    size_t capacity; /* a power of two, or 0 */
+    size_t count;
+};
+
+/* How a pair is put into a table. */
+struct mr__fold {
+    mr_combine_fn *combine; /* NULL: keep every value */
+    void *user;
+    struct mr__arena *arena; /* for what does not fit into slots */
+    int code;                /* out: what combine returned, when that was not 0 */
+};
+
+/* Adds one pair; hash is mr_hash(key). Returns STOOK_OK, STOOK_NOMEM, or STOOK_TASK_FAILED (combine
+ * failed: fold->code). After a failure the table is consistent, but the pair may be lost. */
+enum stook_status mr__table_add(struct mr__table *table, struct mr__fold *fold, uint64_t hash,
+                                struct mr_slice key, struct mr_slice value);
+
+/* Moves all of `from` into `table`, leaving it empty; keys and values stay in the arenas they are
+ * in. Returns as mr__table_add(); *ret_failed_key (in an arena or slot that lives on) tells where
+ * combine failed. */
+enum stook_status mr__table_merge(struct mr__table *table, struct mr__fold *fold,
+                                  struct mr__table *from, struct mr_slice *ret_failed_key);
+
+void mr__table_fini(struct mr__table *table);
+
+/* The key of a slot that is not free; points into the slot or an arena. */
+struct mr_slice mr__slot_key(const struct mr__slot *slot);
+
+/* Walks the values of a slot. */
+struct mr__cursor {
+    const struct mr__slot *slot;   /* until its only value was given; else NULL */
+    const struct mr__block *block; /* NULL: no list, or at its end */
+    const struct mr__block *last;
+    size_t offset; /* in block */
+};
+
+struct mr__cursor mr__slot_values(const struct mr__slot *slot);
+bool mr__cursor_next(struct mr__cursor *cursor, struct mr_slice *ret_value);
+
+#endif
