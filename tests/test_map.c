@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The blocking map: values in input order, each item once, which failure is told, maps in tasks and
+ * from several threads, and on an executor that is shut down meanwhile.
+ */
+#include "check.h"
+#include "support.h"
+
+enum { ITEMS = 20000 };
+
+struct item {
+    unsigned input;
+    unsigned output;
+    int code;
+    bool value_on_entry;
+    atomic_int runs;
+};
+
+static int item_task(void *arg, void **ret_value)
+{
+    struct item *item = arg;
+
+    atomic_fetch_add(&item->runs, 1);
+    item->value_on_entry = *ret_value != NULL;
+    item->output = item->input * 3 + 1;
+    *ret_value = item;
+    return item->code;
+}
+
+static struct item *new_items(size_t count)
+{
+    struct item *items = calloc(count, sizeof *items);
+
+    MUST(items != NULL);
+    for (size_t i = 0; i < count; i++) {
+        items[i].input = (unsigned)i;
+    }
+    return items;
+}
+
+/* Maps count items; all values must be there, in input order. */
+static void must_map(stook_executor *executor, size_t count)
+{
+    struct item *items = new_items(count);
+    void **values = calloc(count, sizeof *values);
+
+    MUST(values != NULL);
+    MUST(stook_executor_map(executor, item_task, items, count, sizeof items[0], values, NULL) ==
+         STOOK_OK);
+    for (size_t i = 0; i < count; i++) {
+        MUST(values[i] == &items[i]);
+        MUST(items[i].output == (unsigned)i * 3 + 1);
+        MUST(atomic_load(&items[i].runs) == 1);
+        MUST(!items[i].value_on_entry);
+    }
+    free(values);
+    free(items);
+}
+
+Test(map, values_come_in_input_order_and_each_item_is_called_once, .timeout = 60)
+{
+    for (unsigned workers = 1; workers <= 4; workers++) {
+        stook_executor *executor = must_create(workers);
+
+        for (size_t count = 1; count <= 70; count++) {
+            must_map(executor, count);
+        }
+        must_map(executor, 1000);
+        must_map(executor, ITEMS);
+        stook_executor_destroy(executor);
+    }
+}
+
+Test(map, count_0_calls_nothing, .timeout = 60)
+{
+    stook_executor *executor = must_create(2);
+    struct item item = {0};
+    void *values[1] = {&item};
+
+    cr_assert_eq(stook_executor_map(executor, item_task, &item, 0, sizeof item, values, NULL),
+                 STOOK_OK);
+    cr_assert_eq(stook_executor_map(executor, item_task, NULL, 0, 0, NULL, NULL), STOOK_OK);
+    cr_assert_eq(values[0], &item);
+    cr_assert_eq(atomic_load(&item.runs), 0);
+    stook_executor_destroy(executor);
+}
+
+Test(map, without_values_and_with_size_0, .timeout = 60)
+{
+    stook_executor *executor = must_create(3);
+    atomic_int runs = 0;
+
+    cr_assert_eq(stook_executor_map(executor, count_task, &runs, ITEMS, 0, NULL, NULL), STOOK_OK);
+    cr_assert_eq(atomic_load(&runs), ITEMS);
+    stook_executor_destroy(executor);
+}
+
+Test(map, B22_bad_arguments_are_refused_and_nothing_is_written, .timeout = 60)
+{
+    stook_executor *executor = must_create(1);
+    struct item item = {0};
+    void *values[1] = {&item};
+    struct stook_map_error error = {77, 78};
+
+    cr_assert_eq(stook_executor_map(executor, NULL, &item, 1, sizeof item, values, &error),
+                 STOOK_INVALID);
+    cr_assert_eq(stook_executor_map(NULL, item_task, &item, 1, sizeof item, values, &error),
+                 STOOK_INVALID);
+    cr_assert_eq(stook_executor_shutdown(executor, STOOK_DRAIN, STOOK_FOREVER), STOOK_OK);
+    cr_assert_eq(stook_executor_map(executor, item_task, &item, 1, sizeof item, values, &error),
+                 STOOK_SHUTDOWN);
+    cr_assert_eq(values[0], &item);
+    cr_assert_eq(error.index, 77u);
+    cr_assert_eq(error.code, 78);
+    cr_assert_eq(atomic_load(&item.runs), 0);
+    stook_executor_destroy(executor);
+}
+
+/* Items `first`, and others behind it, fail, each with a code of its own. */
+static void expect_first_failure(stook_executor *executor, size_t count, size_t first)
+{
+    struct item *items = new_items(count);
+    void **values = calloc(count, sizeof *values);
+    struct stook_map_error error = {0, 0};
+
+    cr_assert_not_null(values);
+    for (size_t i = first; i < count; i += 1 + i % 7) {
+        items[i].code = 1000 + (int)i;
+    }
+    for (size_t i = 0; i < count; i++) {
+        values[i] = &error;
+    }
+    cr_assert_eq(
+        stook_executor_map(executor, item_task, items, count, sizeof items[0], values, &error),
+        STOOK_TASK_FAILED);
+    cr_assert_eq(error.index, first);
+    cr_assert_eq(error.code, 1000 + (int)first);
+    for (size_t i = 0; i < count; i++) {
+        const int runs = atomic_load(&items[i].runs);
+
+        cr_assert(runs == 1 || (runs == 0 && i > first), "item %zu: %d runs", i, runs);
+        cr_assert_eq(values[i], runs == 1 ? &items[i] : NULL, "item %zu", i);
+    }
+    free(values);
+    free(items);
+}
+
+Test(map, the_first_failure_in_input_order_is_told_every_time, .timeout = 120)
+{
+    for (unsigned workers = 1; workers <= 4; workers += 3) {
+        stook_executor *executor = must_create(workers);
+        uint64_t random = 7;
+
+        for (int round = 0; round < 100; round++) {
+            const size_t count = 1 + random_below(&random, 2000);
+
+            expect_first_failure(executor, count, random_below(&random, (unsigned)count));
+        }
+        expect_first_failure(executor, ITEMS, 0);
+        expect_first_failure(executor, ITEMS, ITEMS - 1);
+        must_map(executor, 100);
+        stook_executor_destroy(executor);
+    }
+}
+
+Test(map, a_failure_is_told_also_when_nobody_asks_which_or_for_values, .timeout = 60)
+{
+    stook_executor *executor = must_create(2);
+    struct item *items = new_items(100);
+
+    items[50].code = -1;
+    cr_assert_eq(stook_executor_map(executor, item_task, items, 100, sizeof items[0], NULL, NULL),
+                 STOOK_TASK_FAILED);
+    for (int i = 0; i <= 50; i++) {
+        cr_assert_eq(atomic_load(&items[i].runs), 1);
+    }
+    free(items);
+    stook_executor_destroy(executor);
+}
+
+struct nested {
+    stook_executor *executor;
+    size_t count;
+};
+
+static int nested_task(void *arg, void **ret_value)
+{
+    const struct nested *nested = arg;
+
+    (void)ret_value;
+    must_map(nested->executor, nested->count);
+    return 0;
+}
+
+Test(map, in_a_task_on_its_own_executor, .timeout = 60)
+{
+    for (unsigned workers = 1; workers <= 3; workers++) {
+        struct nested nested = {must_create(workers), 500};
+        stook_future *futures[8];
+
+        cr_assert_eq(
+            stook_executor_submit_many(nested.executor, nested_task, &nested, 8, 0, futures),
+            STOOK_OK);
+        for (int i = 0; i < 8; i++) {
+            cr_assert_eq(stook_future_result(futures[i], NULL), STOOK_OK);
+        }
+        release_all(futures, 8);
+        stook_executor_destroy(nested.executor);
+    }
+}
+
+Test(map, in_a_map, .timeout = 60)
+{
+    for (unsigned workers = 1; workers <= 3; workers++) {
+        struct nested nested = {must_create(workers), 64};
+
+        cr_assert_eq(stook_executor_map(nested.executor, nested_task, &nested, 64, 0, NULL, NULL),
+                     STOOK_OK);
+        stook_executor_destroy(nested.executor);
+    }
+}
+
+static int map_thread(void *arg)
+{
+    for (size_t i = 0; i < 20; i++) {
+        must_map(arg, 1 + i * 50);
+    }
+    return 0;
+}
+
+Test(map, from_several_threads_on_one_executor, .timeout = 60)
+{
+    stook_executor *executor = must_create(2);
+    thrd_t threads[4];
+
+    for (int i = 0; i < 4; i++) {
+        must_start(&threads[i], map_thread, executor);
+    }
+    for (int i = 0; i < 4; i++) {
+        thrd_join(threads[i], NULL);
+    }
+    stook_executor_destroy(executor);
+}
+
+/* A map in another thread, whose first item stays in a gate. */
+struct stuck {
+    stook_executor *executor;
+    struct gate gate;
+    struct item *items;
+    void *values[ITEMS];
+    enum stook_status status;
+};
+
+static struct stuck stuck;
+
+static int stuck_item_task(void *arg, void **ret_value)
+{
+    if (arg == stuck.items) {
+        gate_pass(&stuck.gate);
+    }
+    return item_task(arg, ret_value);
+}
+
+static int stuck_thread(void *arg)
+{
+    (void)arg;
+    stuck.status = stook_executor_map(stuck.executor, stuck_item_task, stuck.items, ITEMS,
+                                      sizeof stuck.items[0], stuck.values, NULL);
+    return 0;
+}
+
+static int runs_of_stuck_map(enum stook_shutdown_mode mode)
+{
+    thrd_t thread;
+    int runs = 0;
+
+    stuck.executor = must_create(1);
+    stuck.items = new_items(ITEMS);
+    must_start(&thread, stuck_thread, NULL);
+    gate_await(&stuck.gate, 1);
+    cr_assert_eq(stook_executor_shutdown(stuck.executor, mode, 0), STOOK_TIMEOUT);
+    gate_open(&stuck.gate);
+    thrd_join(thread, NULL);
+    stook_executor_destroy(stuck.executor);
+    for (int i = 0; i < ITEMS; i++) {
+        runs += atomic_load(&stuck.items[i].runs);
+    }
+    free(stuck.items);
+    return runs;
+}
+
+Test(map, B36_under_way_when_its_executor_is_cancelled_ends_and_says_so, .timeout = 60)
+{
+    const int runs = runs_of_stuck_map(STOOK_CANCEL_PENDING);
+
+    cr_assert_eq(stuck.status, STOOK_CANCELLED);
+    cr_assert_geq(runs, 1);
+    cr_assert_lt(runs, (int)ITEMS);
+}
+
+Test(map, B35_under_way_when_its_executor_is_drained_is_done_in_full, .timeout = 60)
+{
+    const int runs = runs_of_stuck_map(STOOK_DRAIN);
+
+    cr_assert_eq(stuck.status, STOOK_OK);
+    cr_assert_eq(runs, (int)ITEMS);
+    cr_assert_not_null(stuck.values[ITEMS - 1]);
+}

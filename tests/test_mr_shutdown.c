@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A job whose executor is shut down ends with an error, and does not hang.
+ */
+#include "check.h"
+#include "mr_support.h"
+
+#define ITEMS 50
+
+struct closing {
+    stook_executor *executor;
+    enum stook_shutdown_mode mode;
+    struct gate gate; /* each mapper passes through it */
+};
+
+static struct closing closing;
+
+static int held_map(const struct mr_item *item, mr_emitter *out, void *user)
+{
+    (void)user;
+    gate_pass(&closing.gate);
+    return mr_emit(out, mr_slice_of(&item->index, 1), mr_slice_of(NULL, 0));
+}
+
+static struct mr_job held_job(void)
+{
+    static const char items[ITEMS];
+    struct mr_job job = MR_JOB_INIT;
+    job.input = mr_input_array(items, ITEMS, 1);
+    job.input.chunk = 1;
+    job.map = held_map;
+    job.reduce = count_reduce;
+    return job;
+}
+
+/* Closes the executor when a mapper is at work, does not wait for it, and lets it go. */
+static int closing_thread(void *arg)
+{
+    (void)arg;
+    gate_await(&closing.gate, 1);
+    enum stook_status status = stook_executor_shutdown(closing.executor, closing.mode, 0);
+    MUST(status == STOOK_TIMEOUT);
+    gate_open(&closing.gate);
+    return 0;
+}
+
+static void check_closed(enum stook_shutdown_mode mode)
+{
+    for (unsigned workers = 1; workers <= 2; workers++) {
+        struct mr_job job = held_job();
+        mr_result *result = UNTOUCHED(mr_result);
+        struct mr_error error;
+        thrd_t thread;
+        memset(&error, 0xff, sizeof error);
+        memset(&closing, 0, sizeof closing);
+        closing.executor = must_create(workers);
+        closing.mode = mode;
+        must_start(&thread, closing_thread, NULL);
+        cr_assert_eq(mr_map_reduce(closing.executor, &job, &result, &error), STOOK_SHUTDOWN);
+        cr_assert_eq(result, UNTOUCHED(mr_result));
+        cr_assert_eq(error.status, STOOK_SHUTDOWN);
+        cr_assert_neq(error.message[0], '\0');
+        thrd_join(thread, NULL);
+        stook_executor_destroy(closing.executor);
+    }
+}
+
+Test(mr_shutdown, B95_cancel_pending_ends_a_job, .timeout = 60)
+{
+    check_closed(STOOK_CANCEL_PENDING);
+}
+
+/* Its mappers run to their end, but nothing can be submitted to reduce. */
+Test(mr_shutdown, B95_drain_ends_a_job, .timeout = 60)
+{
+    check_closed(STOOK_DRAIN);
+}
+
+Test(mr_shutdown, B95_job_after_shutdown_is_refused, .timeout = 60)
+{
+    stook_executor *executor = must_create(2);
+    struct mr_job job = held_job();
+    mr_result *result = UNTOUCHED(mr_result);
+    mr_batch *batch = UNTOUCHED(mr_batch);
+    struct mr_error error;
+    memset(&error, 0xff, sizeof error);
+    cr_assert_eq(stook_executor_shutdown(executor, STOOK_DRAIN, STOOK_FOREVER), STOOK_OK);
+    cr_assert_eq(mr_map_reduce(executor, &job, &result, &error), STOOK_SHUTDOWN);
+    cr_assert_eq(result, UNTOUCHED(mr_result));
+    cr_assert_eq(error.status, STOOK_SHUTDOWN);
+    cr_assert_eq(error.phase, MR_PHASE_NONE);
+    cr_assert_eq(mr_async_map(executor, &job, &batch, NULL), STOOK_SHUTDOWN);
+    cr_assert_eq(batch, UNTOUCHED(mr_batch));
+    cr_assert_eq(atomic_load(&closing.gate.arrived), 0);
+    stook_executor_destroy(executor);
+}
