@@ -60,17 +60,23 @@ static void close_executor(stook_executor *executor)
     a_store_rel(&executor->closed, true);
 }
 
+/* All or none. */
 static bool threads_start(stook_executor *executor)
 {
-    for (unsigned i = 0; i < executor->worker_count; i++) {
-        if (!stook__park_add_thread(executor)) {
-            close_executor(executor);
-            stook__park_closed(executor);
-            stook__park_join(executor);
-            return false;
-        }
+    unsigned started = 0;
+
+    while (started < executor->worker_count && stook__park_add_thread(executor)) {
+        started++;
     }
-    return true;
+    if (started == executor->worker_count) {
+        return true;
+    }
+    if (started > 0) { /* all are spare: closing ends them at once */
+        enum stook_status ended = stook_executor_shutdown(executor, STOOK_DRAIN, STOOK_FOREVER);
+        STOOK_ASSERT(ended == STOOK_OK);
+        (void)ended;
+    }
+    return false;
 }
 
 enum stook_status stook_executor_create(const struct stook_executor_options *options,

@@ -224,6 +224,30 @@ Test(mr, B83_hash_depends_on_the_bytes_only, .timeout = 60)
     cr_assert_eq(mr_hash(mr_slice_of(NULL, 0)), mr_hash(mr_slice_str("")));
 }
 
+/* Computed by another program from the description in hash.c; they must never change. */
+Test(mr, B83_hash_is_fixed, .timeout = 60)
+{
+    static const struct {
+        const char *key;
+        uint64_t hash;
+    } known[] = {
+        {"", UINT64_C(0xb5282132a07e116e)},
+        {"a", UINT64_C(0x653b1f3351ce4f3e)},
+        {"is", UINT64_C(0xd3574697b193d4b5)},
+        {"Python", UINT64_C(0x3205622d52c2617e)},
+        {"0123456789abcdef", UINT64_C(0xb203850877f9babc)},
+        {"0123456789abcdefg", UINT64_C(0xb0433a534930ae17)},
+    };
+    unsigned char bytes[100];
+    for (size_t i = 0; i < COUNT_OF(known); i++) {
+        cr_assert_eq(mr_hash(mr_slice_str(known[i].key)), known[i].hash);
+    }
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        bytes[i] = (unsigned char)i;
+    }
+    cr_assert_eq(mr_hash(mr_slice_of(bytes, sizeof bytes)), UINT64_C(0x626e6b17a7533be9));
+}
+
 Test(mr, B83_hash_tells_near_keys_apart, .timeout = 60)
 {
     unsigned char bytes[64] = {0};

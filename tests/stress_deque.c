@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The deque kept nearly empty under thieves, for as long as it takes to show a missing store-load
+ * fence on a machine with two cores: without sanitizers, which hide it. Every task has a number and
+ * must be taken exactly once.
+ *
+ * STOOK_STRESS_SCALE multiplies the work (default 1: about a second).
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include "deque.h"
+#include "support.h"
+#include "task.h"
+
+enum { TASKS = 2000000, THIEVES = 2 };
+
+static struct stook__deque deque;
+static stook_future *tasks;
+static atomic_uchar *taken;
+static atomic_bool over;
+
+static void note(const stook_future *task)
+{
+    atomic_fetch_add_explicit(&taken[task - tasks], 1, memory_order_relaxed);
+}
+
+static int thief_thread(void *arg)
+{
+    (void)arg;
+    while (!atomic_load_explicit(&over, memory_order_relaxed)) {
+        stook_future *task;
+        if (stook__deque_steal(&deque, &task) == STOOK__STEAL_GOT) {
+            note(task);
+        }
+    }
+    return 0;
+}
+
+/* Pushes two, takes two, and so on; gives the number of tasks not taken exactly once. */
+static size_t run_round(void)
+{
+    thrd_t threads[THIEVES];
+    stook_future *task;
+    size_t wrong = 0;
+
+    MUST(stook__deque_init(&deque));
+    atomic_store(&over, false);
+    for (int i = 0; i < TASKS; i++) {
+        atomic_store_explicit(&taken[i], 0, memory_order_relaxed);
+    }
+    for (int i = 0; i < THIEVES; i++) {
+        must_start(&threads[i], thief_thread, NULL);
+    }
+    for (int i = 0; i < TASKS; i += 2) {
+        for (int k = 0; k < 2; k++) {
+            MUST(stook__deque_reserve(&deque, 1));
+            stook__deque_push(&deque, &tasks[i + k], 1);
+        }
+        for (int k = 0; k < 2; k++) {
+            if ((task = stook__deque_take(&deque)) != NULL) {
+                note(task);
+            }
+        }
+    }
+    atomic_store(&over, true);
+    for (int i = 0; i < THIEVES; i++) {
+        thrd_join(threads[i], NULL);
+    }
+    while ((task = stook__deque_take(&deque)) != NULL) {
+        note(task);
+    }
+    for (int i = 0; i < TASKS; i++) {
+        wrong += atomic_load_explicit(&taken[i], memory_order_relaxed) != 1;
+    }
+    stook__deque_fini(&deque);
+    return wrong;
+}
+
+int main(void)
+{
+    const char *scale = getenv("STOOK_STRESS_SCALE");
+    int rounds = 5 * (scale && atoi(scale) > 0 ? atoi(scale) : 1);
+    size_t wrong = 0;
+
+    tasks = calloc(TASKS, sizeof *tasks);
+    taken = calloc(TASKS, 1);
+    MUST(tasks && taken);
+    for (int i = 0; i < rounds; i++) {
+        wrong += run_round();
+    }
+    printf("%zu of %zu tasks were not taken exactly once\n", wrong, (size_t)rounds * TASKS);
+    free(taken);
+    free(tasks);
+    return wrong != 0;
+}

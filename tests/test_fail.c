@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Allocations and thread creation that fail: the linker redirects them here, and each call of the
+ * library is made again and again with its 1st, 2nd, 3rd, ... failing, until one pass meets no
+ * failure. Each pass must answer with a status, leave its outputs alone, and leave nothing behind
+ * (LeakSanitizer looks at the end).
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <stook/mapreduce.h>
+#include "check.h"
+#include "support.h"
+
+enum { MOST_PASSES = 2000, WORKERS = 3, ITEMS = 40 };
+
+static atomic_long calls_left = -1; /* until one fails; negative: none does */
+
+static bool fails_now(void)
+{
+    return atomic_fetch_sub(&calls_left, 1) == 0;
+}
+
+static void fail_call(long number)
+{
+    atomic_store(&calls_left, number);
+}
+
+static void fail_none(void)
+{
+    atomic_store(&calls_left, -1);
+}
+
+/* Whether the pass got as far as the failing call. */
+static bool has_failed(void)
+{
+    return atomic_load(&calls_left) < 0;
+}
+
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t count, size_t size);
+void *__real_realloc(void *memory, size_t size);
+void *__real_aligned_alloc(size_t alignment, size_t size);
+int __real_thrd_create(thrd_t *thread, thrd_start_t fn, void *arg);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+void *__wrap_realloc(void *memory, size_t size);
+void *__wrap_aligned_alloc(size_t alignment, size_t size);
+int __wrap_thrd_create(thrd_t *thread, thrd_start_t fn, void *arg);
+
+void *__wrap_malloc(size_t size)
+{
+    return fails_now() ? NULL : __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t count, size_t size)
+{
+    return fails_now() ? NULL : __real_calloc(count, size);
+}
+
+void *__wrap_realloc(void *memory, size_t size)
+{
+    return fails_now() ? NULL : __real_realloc(memory, size);
+}
+
+void *__wrap_aligned_alloc(size_t alignment, size_t size)
+{
+    return fails_now() ? NULL : __real_aligned_alloc(alignment, size);
+}
+
+int __wrap_thrd_create(thrd_t *thread, thrd_start_t fn, void *arg)
+{
+    return fails_now() ? thrd_error : __real_thrd_create(thread, fn, arg);
+}
+
+/* --- the executor -------------------------------------------------------------------------------- */
+
+Test(fail, B30_create_unwinds_whatever_fails)
+{
+    struct stook_executor_options options = STOOK_EXECUTOR_OPTIONS_INIT;
+    bool saw_memory = false;
+    bool saw_thread = false;
+    long number = 0;
+
+    options.workers = WORKERS;
+    for (;; number++) {
+        stook_executor *executor = NULL;
+
+        cr_assert_lt(number, MOST_PASSES);
+        fail_call(number);
+        enum stook_status status = stook_executor_create(&options, &executor);
+        bool failed = has_failed();
+        fail_none();
+        cr_assert_eq(status != STOOK_OK, failed);
+        cr_assert_eq(executor != NULL, !failed);
+        if (!failed) {
+            stook_executor_destroy(executor);
+            break;
+        }
+        cr_assert(status == STOOK_NOMEM || status == STOOK_THREAD);
+        saw_memory |= status == STOOK_NOMEM;
+        saw_thread |= status == STOOK_THREAD;
+    }
+    cr_assert(saw_memory && saw_thread);
+    cr_assert_gt(number, 2 * WORKERS);
+}
+
+Test(fail, submit_that_fails_never_runs_the_task)
+{
+    stook_executor *executor = must_create(WORKERS);
+    atomic_int runs = 0;
+
+    for (long number = 0;; number++) {
+        stook_future *futures[ITEMS] = {NULL};
+
+        cr_assert_lt(number, MOST_PASSES);
+        fail_call(number);
+        enum stook_status status =
+            stook_executor_submit_many(executor, count_task, &runs, ITEMS, 0, futures);
+        bool failed = has_failed();
+        fail_none();
+        if (!failed) {
+            cr_assert_eq(status, STOOK_OK);
+            release_all(futures, ITEMS);
+            break;
+        }
+        cr_assert_eq(status, STOOK_NOMEM);
+        cr_assert_null(futures[0]);
+    }
+    stook_executor_destroy(executor);
+    cr_assert_eq(atomic_load(&runs), ITEMS);
+}
+
+struct family {
+    stook_executor *executor;
+    atomic_int runs;
+    int accepted;
+};
+
+/* Fills its worker's deque until that must grow, with the growth failing. */
+static int parent_task(void *arg, void **ret_value)
+{
+    struct family *family = arg;
+
+    (void)ret_value;
+    for (int i = 0; i < 300; i++) {
+        fail_call(i % 3); /* the task's record, the ring, or nothing */
+        family->accepted +=
+            stook_executor_submit(family->executor, count_task, &family->runs, NULL) == STOOK_OK;
+        fail_none();
+    }
+    return 0;
+}
+
+Test(fail, tasks_that_were_accepted_run_though_others_were_not)
+{
+    struct family family = {.executor = must_create(1)};
+    stook_future *future = must_submit(family.executor, parent_task, &family);
+
+    cr_assert_eq(stook_future_result(future, NULL), STOOK_OK);
+    stook_future_release(future);
+    stook_executor_destroy(family.executor);
+    cr_assert_lt(family.accepted, 300);
+    cr_assert_gt(family.accepted, 64);
+    cr_assert_eq(atomic_load(&family.runs), family.accepted);
+}
+
+struct waits {
+    stook_executor *executor;
+    stook_future *awaited;
+    struct gate gate;
+};
+
+static int waiting_task(void *arg, void **ret_value)
+{
+    struct waits *waits = arg;
+
+    (void)ret_value;
+    return stook_future_result(waits->awaited, NULL) != STOOK_OK;
+}
+
+/* A waiter lends its worker, but no thread can be had for it: work goes on when one comes free. */
+Test(fail, a_thread_that_cannot_be_started_for_a_lent_worker_loses_no_task)
+{
+    struct waits waits = {.executor = must_create(2)};
+    atomic_int runs = 0;
+
+    waits.awaited = must_submit(waits.executor, gate_task, &waits.gate);
+    gate_await(&waits.gate, 1);
+    stook_future *waiter = must_submit(waits.executor, waiting_task, &waits);
+    SPIN_UNTIL(stook_future_state(waiter) == STOOK_STATE_RUNNING);
+    give_a_chance();
+    for (int i = 0; i < 20; i++) {
+        stook_future *future;
+
+        fail_call(1); /* the task's record is had, the thread's is not */
+        cr_assert_eq(stook_executor_submit(waits.executor, count_task, &runs, &future), STOOK_OK);
+        fail_none();
+        stook_future_release(future);
+    }
+    gate_open(&waits.gate);
+    cr_assert_eq(stook_future_result(waiter, NULL), STOOK_OK);
+    stook_future_release(waiter);
+    stook_future_release(waits.awaited);
+    stook_executor_destroy(waits.executor);
+    cr_assert_eq(atomic_load(&runs), 20);
+}
+
+/* --- MapReduce ----------------------------------------------------------------------------------- */
+
+static int map_item(const struct mr_item *item, mr_emitter *out, void *user)
+{
+    char key[64];
+    int number;
+
+    (void)user;
+    memcpy(&number, item->data.data, sizeof number);
+    snprintf(key, sizeof key, "%d a key that does not fit into a slot", number % 7);
+    return mr_emit(out, mr_slice_str(key), mr_slice_of("0123456789", 10)) ||
+           mr_emit(out, mr_slice_of(&number, 1), mr_slice_of(&number, sizeof number));
+}
+
+static int reduce_values(struct mr_slice key, mr_values *values, mr_emitter *out, void *user)
+{
+    struct mr_slice value;
+    uint64_t bytes = 0;
+
+    (void)user;
+    while (mr_values_next(values, &value)) {
+        bytes += value.size;
+    }
+    return mr_emit(out, key, mr_slice_of(&bytes, sizeof bytes));
+}
+
+static void fail_each_of(stook_executor *executor, const struct mr_job *job)
+{
+    for (long number = 0;; number++) {
+        mr_result *result = NULL;
+        struct mr_error error = {STOOK_OK};
+
+        cr_assert_lt(number, MOST_PASSES);
+        fail_call(number);
+        enum stook_status status = executor ? mr_map_reduce(executor, job, &result, &error)
+                                            : mr_map_reduce_sequential(job, &result, &error);
+        bool failed = has_failed();
+        fail_none();
+        if (status == STOOK_OK) {
+            /* A failure to start an extra thread, or a sort that does without memory, may pass. */
+            cr_assert_gt(mr_result_count(result), 7);
+            mr_result_destroy(result);
+            if (!failed) {
+                return;
+            }
+            continue;
+        }
+        cr_assert_eq(status, STOOK_NOMEM);
+        cr_assert_eq(error.status, STOOK_NOMEM);
+        cr_assert_gt(strlen(error.message), 0);
+        cr_assert_null(result);
+    }
+}
+
+Test(fail, B31_a_job_answers_NOMEM_whatever_allocation_fails)
+{
+    int items[ITEMS];
+    struct mr_job job = MR_JOB_INIT;
+    stook_executor *executor = must_create(2);
+
+    for (int i = 0; i < ITEMS; i++) {
+        items[i] = i;
+    }
+    job.input = mr_input_array(items, ITEMS, sizeof items[0]);
+    job.input.chunk = 5;
+    job.map = map_item;
+    job.reduce = reduce_values;
+    job.partitions = 4;
+    job.order = MR_ORDER_KEY;
+    fail_each_of(executor, &job);
+    fail_each_of(NULL, &job);
+    stook_executor_destroy(executor);
+}
