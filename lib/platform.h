@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * All that C11 does not have, or has too slow: the only door of lib/ to the operating system.
- * platform_linux.c and its twin platform_portable.c (C11 and POSIX clocks) implement it; exactly
- * one of them is built.
+ * platform_linux.c or its twin platform_portable.c (C11 and POSIX) implements it, exactly one of
+ * them is built; what they would have in common is platform_posix.c.
  */
 #ifndef STOOK_PLATFORM_H
 #define STOOK_PLATFORM_H

@@ -6,7 +6,6 @@
  */
 #define _POSIX_C_SOURCE 200809L
 #include "platform.h"
-#include <signal.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -82,23 +81,6 @@ bool stook__event_wait_until(struct stook__event *event, int64_t deadline_ns)
     return is_set;
 }
 
-bool stook__platform_start_thread(thrd_t *ret_handle, thrd_start_t fn, void *arg)
-{
-    /* Those that a fault in the thread itself raises cannot be handled elsewhere. */
-    static const int own[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT};
-    sigset_t others;
-    sigset_t old;
-
-    sigfillset(&others);
-    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++) {
-        sigdelset(&others, own[i]);
-    }
-    pthread_sigmask(SIG_SETMASK, &others, &old);
-    bool started = thrd_create(ret_handle, fn, arg) == thrd_success;
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    return started;
-}
-
 void stook__platform_name_thread(const char *name)
 {
     (void)name;
@@ -108,11 +90,4 @@ unsigned stook__platform_cpu_count(void)
 {
     long online = sysconf(_SC_NPROCESSORS_ONLN);
     return online > 0 ? (unsigned)online : 1;
-}
-
-int64_t stook__platform_now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * NS_PER_S + now.tv_nsec;
 }

@@ -64,6 +64,12 @@ static bool run_dequeued(struct stook__thread *thread, stook_future *task)
     return false;
 }
 
+static bool is_pending(stook_future *task)
+{
+    /* order FU.husk rlx: a state that is not PENDING stays so */
+    return stook__task_state(a_load_rlx(&task->word)) == STOOK_STATE_PENDING;
+}
+
 /* Drops the husks at the near end of the deque. Without it they would pile up as long as tasks wait
  * for their children in the order in which they were submitted. */
 static void drop_husks(struct stook__worker *worker)
@@ -72,7 +78,7 @@ static void drop_husks(struct stook__worker *worker)
         stook_future *task = stook__deque_take(&worker->deque);
         if (!task) {
             worker->husks = 0;
-        } else if (stook_future_state(task) == STOOK_STATE_PENDING) {
+        } else if (is_pending(task)) {
             stook__deque_push(&worker->deque, task, 1); /* into the room it has just left */
             return;
         } else {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * What callbacks do: emit, and walk values. The first failure is kept in the emitter as well as in
+ * Calling a mapper, and what callbacks do: emit, and walk values. The first failure is kept in the emitter as well as in
  * the phase's control, so that a callback that goes on after it emits nothing more.
  */
 #include <stdio.h>
@@ -117,6 +117,20 @@ enum stook_status mr_emit(mr_emitter *out, struct mr_slice key, struct mr_slice 
         mr__emitter_fail_plain(out, STOOK_NOMEM);
     }
     return out->status;
+}
+
+bool mr__map_item(mr_emitter *out, const struct mr_item *item)
+{
+    if (mr__control_stopped(out->control)) {
+        return false;
+    }
+    out->item = item;
+    int code = out->job->map(item, out, out->job->user);
+    if (code != 0 && out->status == STOOK_OK) {
+        mr__emitter_fail(out, "map", code, NULL);
+    }
+    out->item = NULL;
+    return out->status == STOOK_OK;
 }
 
 bool mr_values_next(mr_values *values, struct mr_slice *ret_value)

@@ -169,20 +169,6 @@ void mr__plan_fini(struct mr__plan *plan)
 
 /* --- walking -------------------------------------------------------------------------------------- */
 
-bool mr__map_item(mr_emitter *out, const struct mr_item *item)
-{
-    if (mr__control_stopped(out->control)) {
-        return false;
-    }
-    out->item = item;
-    int code = out->job->map(item, out, out->job->user);
-    if (code != 0 && out->status == STOOK_OK) {
-        mr__emitter_fail(out, "map", code, NULL);
-    }
-    out->item = NULL;
-    return out->status == STOOK_OK;
-}
-
 void mr__map_split(const struct mr__plan *plan, const struct mr__split *split, mr_emitter *out)
 {
     const struct mr_input *input = &out->job->input;

@@ -132,6 +132,9 @@ void mr__emitter_fail(mr_emitter *out, const char *callback, int code, const str
 /* Records a failure without a callback. */
 void mr__emitter_fail_plain(mr_emitter *out, enum stook_status status);
 
+/* Calls the mapper for one item and counts nothing; false: stop. */
+bool mr__map_item(mr_emitter *out, const struct mr_item *item);
+
 struct mr_values {
     struct mr__cursor cursor;
     const struct mr__output *next; /* the sequential form: an array of pairs of one key */
@@ -169,9 +172,6 @@ enum stook_status mr__text_size(const struct mr_source *source, size_t index, ui
 /* Maps all items or records of a split; stops when the emitter fails or the control is stopped. */
 void mr__map_split(const struct mr__plan *plan, const struct mr__split *split, mr_emitter *out);
 void mr__map_text(const struct mr__plan *plan, const struct mr__split *split, mr_emitter *out);
-
-/* Calls the mapper for one item and counts nothing; false: stop. */
-bool mr__map_item(mr_emitter *out, const struct mr_item *item);
 
 /* --- the tasks of a phase (batch.c) ---------------------------------------------------------------- */
 
