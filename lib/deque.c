@@ -10,7 +10,6 @@
 #include "deque.h"
 #include <stdint.h>
 #include <stdlib.h>
-#include "checks.h"
 #include "task.h"
 
 /* Tests set these to small or extreme values, so that growth and wrap happen all the time. */

@@ -52,14 +52,6 @@ static void workers_fini(stook_executor *executor)
     free(executor->workers);
 }
 
-/* Refuses submits from now on. */
-static void close_executor(stook_executor *executor)
-{
-    stook__inject_close(&executor->inject);
-    /* order EX.close rel -> EX.gate, EX.ends: a submit that is refused comes after the close */
-    a_store_rel(&executor->closed, true);
-}
-
 /* All or none. */
 static bool threads_start(stook_executor *executor)
 {
@@ -95,7 +87,6 @@ enum stook_status stook_executor_create(const struct stook_executor_options *opt
         return STOOK_NOMEM;
     }
     memset(executor, 0, sizeof *executor);
-    atomic_init(&executor->closed, false);
     atomic_init(&executor->cancelling, false);
     strncpy(executor->name_prefix, options->name_prefix ? options->name_prefix : "stook",
             sizeof executor->name_prefix - 1);
@@ -164,8 +155,8 @@ static enum stook_status accept(stook_executor *executor, stook_future *first, s
 
     if (thread && thread->worker) {
         struct stook__deque *deque = &thread->worker->deque;
-        /* order EX.gate acq <- EX.close: a hint; what slips through is found by this very thread */
-        if (a_load_acq(&executor->closed)) {
+        /* A hint: what slips through is found by this very thread. */
+        if (stook__inject_is_closed(&executor->inject)) {
             return STOOK_SHUTDOWN;
         }
         if (!stook__deque_reserve(deque, count)) {
@@ -252,7 +243,6 @@ enum stook_status stook_executor_submit_many(stook_executor *executor, stook_tas
     }
     enum stook_status status = accept(executor, first, last, count);
     if (status != STOOK_OK) {
-        last->next = NULL;
         chain_free(first);
         return status;
     }
@@ -283,7 +273,7 @@ enum stook_status stook_executor_shutdown(stook_executor *executor, enum stook_s
         a_store_rel(&executor->cancelling, true);
     }
     stook__park_hold(executor); /* until what is taken out of the queues has been cancelled */
-    close_executor(executor);
+    stook__inject_close(&executor->inject);
     if (mode == STOOK_CANCEL_PENDING) {
         stook__worker_cancel_queued(executor);
     }

@@ -4,6 +4,8 @@
  * task.c.
  */
 #include <stook/future.h>
+#include <threads.h>
+#include <time.h>
 #include "checks.h"
 #include "park.h"
 #include "task.h"
@@ -56,31 +58,51 @@ static bool spin_until_done(const stook_future *future)
     return false;
 }
 
-/* Blocks the calling thread; a thread of an executor lends its worker meanwhile. */
-static enum stook_status block_until(struct stook__thread *thread, stook_future *future,
-                                     int64_t deadline_ns)
+/* Where the system has no event to give: looks again and again. */
+static bool poll_until_done(const stook_future *future, int64_t deadline_ns)
+{
+    const struct timespec moment = {.tv_nsec = 1000000};
+
+    while (!stook_future_done(future)) {
+        if (deadline_ns != STOOK_FOREVER && deadline_ns <= stook__platform_now_ns()) {
+            return false;
+        }
+        thrd_sleep(&moment, NULL);
+    }
+    return true;
+}
+
+/* Sleeps until the future is terminal; false: the deadline has passed first. */
+static bool sleep_until_done(stook_future *future, int64_t deadline_ns)
 {
     struct stook__waiter waiter;
     bool is_terminal = true;
 
     if (!stook__event_init(&waiter.terminal)) {
-        return STOOK_THREAD;
+        return poll_until_done(future, deadline_ns);
     }
-    if (stook__task_add_waiter(future, &waiter)) {
-        if (thread) {
-            stook__park_release(thread);
-        }
-        if (!stook__event_wait_until(&waiter.terminal, deadline_ns)) {
-            is_terminal = !stook__task_remove_waiter(future, &waiter);
-            if (is_terminal) {
-                stook__event_wait_until(&waiter.terminal, STOOK_FOREVER);
-            }
-        }
-        if (thread) {
-            stook__park_resume(thread);
+    if (stook__task_add_waiter(future, &waiter) &&
+        !stook__event_wait_until(&waiter.terminal, deadline_ns)) {
+        is_terminal = !stook__task_remove_waiter(future, &waiter);
+        if (is_terminal) { /* woken at the last moment: the waker must have left the record */
+            stook__event_wait_until(&waiter.terminal, STOOK_FOREVER);
         }
     }
     stook__event_fini(&waiter.terminal);
+    return is_terminal;
+}
+
+/* Blocks the calling thread; a thread of an executor lends its worker meanwhile. */
+static enum stook_status block_until(struct stook__thread *thread, stook_future *future,
+                                     int64_t deadline_ns)
+{
+    if (thread) {
+        stook__park_release(thread);
+    }
+    bool is_terminal = sleep_until_done(future, deadline_ns);
+    if (thread) {
+        stook__park_resume(thread);
+    }
     return is_terminal ? STOOK_OK : STOOK_TIMEOUT;
 }
 

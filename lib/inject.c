@@ -11,7 +11,7 @@ bool stook__inject_init(struct stook__inject *queue)
     queue->head = NULL;
     queue->tail = NULL;
     atomic_init(&queue->count, 0);
-    queue->closed = false;
+    atomic_init(&queue->closed, false);
     return mtx_init(&queue->mutex, mtx_plain) == thrd_success;
 }
 
@@ -25,7 +25,7 @@ bool stook__inject_push(struct stook__inject *queue, stook_future *first, stook_
 {
     last->next = NULL;
     mtx_lock(&queue->mutex);
-    if (queue->closed) {
+    if (stook__inject_is_closed(queue)) {
         mtx_unlock(&queue->mutex);
         return false;
     }
@@ -63,8 +63,15 @@ stook_future *stook__inject_pop(struct stook__inject *queue)
 void stook__inject_close(struct stook__inject *queue)
 {
     mtx_lock(&queue->mutex);
-    queue->closed = true;
+    /* order IJ.close rel -> IJ.closed: a submit that is refused comes after what the closer wrote */
+    a_store_rel(&queue->closed, true);
     mtx_unlock(&queue->mutex);
+}
+
+bool stook__inject_is_closed(const struct stook__inject *queue)
+{
+    /* order IJ.closed acq <- IJ.close: see there */
+    return a_load_acq(&queue->closed);
 }
 
 bool stook__inject_seems_empty(struct stook__inject *queue)

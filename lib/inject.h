@@ -20,7 +20,7 @@ struct stook__inject {
     stook_future *head;                     /* chained by next */
     stook_future *tail;
     _Atomic(size_t) count;
-    bool closed;
+    _Atomic(bool) closed; /* written under the mutex; also read without it */
 };
 
 /* False if the system refuses a mutex. */
@@ -36,6 +36,9 @@ stook_future *stook__inject_pop(struct stook__inject *queue);
 
 /* Refuses all further pushes. Idempotent. */
 void stook__inject_close(struct stook__inject *queue);
+
+/* Exact for pushes; without the mutex, late. */
+bool stook__inject_is_closed(const struct stook__inject *queue);
 
 /* A guess, unless a fence and the caller's own protocol make it more. */
 bool stook__inject_seems_empty(struct stook__inject *queue);

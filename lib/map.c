@@ -83,12 +83,14 @@ static enum stook_status collect(struct map *map, struct map_chunk *chunks, stoo
                                  struct stook_map_error *ret_error)
 {
     enum stook_status status = STOOK_OK;
+    size_t first_cancelled = count; /* item */
 
     for (size_t i = 0; i < chunk_count; i++) {
         enum stook_status chunk_status = stook_future_result(futures[i], NULL);
         stook_future_release(futures[i]);
-        if (chunk_status != STOOK_OK && status == STOOK_OK) {
+        if (chunk_status != STOOK_OK && status == STOOK_OK) { /* the executor was shut down */
             status = chunk_status;
+            first_cancelled = chunks[i].begin;
         }
         for (size_t k = chunks[i].stop; map->ret_values && k < chunks[i].end; k++) {
             map->ret_values[k] = NULL;
@@ -96,7 +98,7 @@ static enum stook_status collect(struct map *map, struct map_chunk *chunks, stoo
     }
     /* order MP.result rlx: all chunks are terminal, and were seen so */
     size_t first_failed = a_load_rlx(&map->first_failed);
-    if (first_failed == count) {
+    if (first_failed == count || first_failed > first_cancelled) {
         return status;
     }
     for (size_t i = 0; ret_error && i < chunk_count; i++) {

@@ -8,9 +8,7 @@
  * `uncovered` plus as many as workers rest; a thread in the spare list holds none and runs nothing.
  */
 #include "park.h"
-#include <stdio.h>
 #include <stdlib.h>
-#include "checks.h"
 #include "task.h"
 
 /* Threads beyond the number of workers that may exist because others are blocked in waits. */
@@ -83,12 +81,12 @@ static struct stook__thread *pop_spare(struct stook__park *park)
 }
 
 /* Ends the executor if it is closed and nothing can happen any more. The caller has looked at all
- * queues after a fence and found nothing. */
+ * queues after a fence and found nothing. That look may have come before the close; but whoever closes
+ * is busy while it does, and looks again when it is no longer. */
 static void end_if_done(stook_executor *executor)
 {
     struct stook__park *park = &executor->park;
-    /* order EX.ends acq <- EX.close: what was pushed before the close has been looked at */
-    bool closed = a_load_acq(&executor->closed);
+    bool closed = stook__inject_is_closed(&executor->inject);
     /* order PK.all rlx: changes by sleepers are made under the mutex, which is held */
     uint32_t sleeping = a_load_rlx(&park->idle) & IDLE_SLEEPING_MASK;
 
@@ -120,8 +118,10 @@ static struct stook__thread *thread_create(stook_executor *executor, struct stoo
     thread->executor = executor;
     thread->worker = worker;
     thread->searching = worker != NULL;
-    thread->begins_spare = worker == NULL;
     thread->number = number;
+    if (worker) {
+        stook__event_set(&thread->event);
+    }
     return thread;
 }
 
@@ -254,17 +254,24 @@ static void wake_one(stook_executor *executor)
         return;
     }
     if (!thread_start(executor, worker, number)) {
-        /* Nobody can look now. Threads that come free will: they look before they sleep. */
+        /* Nobody can look now. Threads that come free will: none becomes spare beside an idle worker
+         * without having looked. */
         mtx_lock(&park->mutex);
         park->created_count--;
         push_idle_worker(park, worker);
         idle_add(park, (uint32_t)IDLE_SLEEPING - IDLE_SEARCHING);
-        /* order PK.refused sc <-> PK.wake: as PK.sleep, for the end of the executor */
+        /* order PK.refused sc <-> PK.wake: as PK.sleep */
         a_fence_sc();
-        if (!any_task(executor)) {
+        bool more = any_task(executor);
+        if (!more) {
             end_if_done(executor);
         }
+        /* A thread may have become spare meanwhile, and found no idle worker to look with. */
+        bool again = more && park->spare;
         mtx_unlock(&park->mutex);
+        if (again) {
+            wake_one(executor);
+        }
     }
 }
 
@@ -317,9 +324,7 @@ static bool sleep_as_spare(struct stook__thread *thread)
 
 bool stook__park_begin(struct stook__thread *thread)
 {
-    /* Not by its worker: a thread that begins spare may have been given one by now, with its event
-     * set, and must consume that. */
-    return !thread->begins_spare || sleep_as_spare(thread);
+    return sleep_as_spare(thread); /* at once if it was created with one, or has been given one */
 }
 
 bool stook__park_idle(struct stook__thread *thread)
@@ -392,12 +397,19 @@ bool stook__park_rest(struct stook__thread *thread)
         return true; /* another was faster: this thread still holds its worker */
     }
     change_uncovered(park, 0U - 1U);
-    thread->worker->next = park->resting;
-    park->resting = thread->worker;
-    thread->worker = NULL;
-    push_spare(park, thread);
+    struct stook__worker *worker = pop_idle_worker(park);
+    if (worker) { /* one that nobody could be had for: it rests, and this thread goes on */
+        idle_add(park, 0U - (uint32_t)IDLE_SLEEPING);
+    } else {
+        worker = thread->worker;
+        thread->worker = NULL;
+        push_spare(park, thread);
+    }
+    worker->next = park->resting;
+    park->resting = worker;
+    bool keeps_worker = thread->worker != NULL; /* as a spare it may be given one at any time */
     mtx_unlock(&park->mutex);
-    return sleep_as_spare(thread);
+    return keeps_worker || sleep_as_spare(thread);
 }
 
 /* Makes `worker` idle though its thread is not looking for work; the mutex is held, and released. */
@@ -452,30 +464,22 @@ bool stook__park_settle(struct stook__thread *thread)
     struct stook__park *park = &executor->park;
 
     mtx_lock(&park->mutex);
-    thread->worker = stop_running_without(park);
-    if (thread->worker) {
-        mtx_unlock(&park->mutex);
-        return true;
+    struct stook__worker *worker = stop_running_without(park);
+    if (!worker && (worker = pop_idle_worker(park)) != NULL) {
+        /* One that nobody could be had for: there may be tasks, so look. */
+        idle_add(park, (uint32_t)IDLE_SEARCHING - IDLE_SLEEPING);
+        thread->searching = true;
     }
-    push_spare(park, thread);
+    if (worker) {
+        thread->worker = worker;
+    } else {
+        push_spare(park, thread);
+    }
     mtx_unlock(&park->mutex);
-    return sleep_as_spare(thread);
+    return worker || sleep_as_spare(thread);
 }
 
 /* --- ending ------------------------------------------------------------------------------------ */
-
-void stook__park_closed(stook_executor *executor)
-{
-    struct stook__park *park = &executor->park;
-
-    mtx_lock(&park->mutex);
-    /* order PK.close sc <-> PK.wake: as PK.sleep */
-    a_fence_sc();
-    if (!any_task(executor)) {
-        end_if_done(executor);
-    }
-    mtx_unlock(&park->mutex);
-}
 
 void stook__park_hold(stook_executor *executor)
 {
@@ -488,6 +492,10 @@ void stook__park_let_go(stook_executor *executor)
 {
     mtx_lock(&executor->park.mutex);
     executor->park.busy--;
+    /* order PK.close sc <-> PK.wake: as PK.sleep */
+    a_fence_sc();
+    if (!any_task(executor)) {
+        end_if_done(executor);
+    }
     mtx_unlock(&executor->park.mutex);
-    stook__park_closed(executor);
 }

@@ -22,8 +22,8 @@ void stook__park_fini(stook_executor *executor);
 /* Creates one spare thread; false if it cannot be. Only before the first task. */
 bool stook__park_add_thread(stook_executor *executor);
 
-/* A thread's first act: sleeps until it holds a worker, unless it was born with one. False: the
- * executor has ended, and the thread must leave. */
+/* A thread's first act: sleeps until it holds a worker. False: the executor has ended, and the thread
+ * must leave. */
 bool stook__park_begin(struct stook__thread *thread);
 
 /* A task has been put into a queue: sees to it that somebody looks. Any thread. */
@@ -58,10 +58,8 @@ void stook__park_resume(struct stook__thread *thread);
  * a spare. False: the executor has ended, and the thread must leave. */
 bool stook__park_settle(struct stook__thread *thread);
 
-/* The executor was closed: ends it if there is nothing left to do. */
-void stook__park_closed(stook_executor *executor);
-
-/* Between the two the executor does not end, though its queues may become empty. */
+/* Between the two the executor does not end, though it may be closed and its queues empty; the second
+ * ends it if there is nothing left to do. */
 void stook__park_hold(stook_executor *executor);
 void stook__park_let_go(stook_executor *executor);
 

@@ -44,28 +44,43 @@ void stook__event_set(struct stook__event *event)
     }
 }
 
+/* Sleeps while the word is EVENT_SLEPT_ON, at most until the deadline, possibly less. */
+static void futex_sleep(struct stook__event *event, int64_t deadline_ns)
+{
+    struct timespec at;
+    struct timespec *timeout = NULL;
+#if defined SYS_futex_time64
+    /* A 32-bit system whose time_t has 64 bits: the old call would misread the time. */
+    long call = sizeof at.tv_sec > sizeof(long) ? SYS_futex_time64 : SYS_futex;
+#else
+    long call = SYS_futex;
+#endif
+
+    if (deadline_ns != INT64_MAX) {
+        /* An hour at most, so that it fits into any time_t. */
+        int64_t hour = stook__platform_now_ns() + INT64_C(3600) * NS_PER_S;
+        int64_t until_ns = deadline_ns < hour ? deadline_ns : hour;
+        at.tv_sec = (time_t)(until_ns / NS_PER_S);
+        at.tv_nsec = (long)(until_ns % NS_PER_S);
+        timeout = &at;
+    }
+    /* Absolute, on the monotonic clock. Whatever ends it, the caller looks again. */
+    syscall(call, &event->word, FUTEX_WAIT_BITSET_PRIVATE, EVENT_SLEPT_ON, timeout, NULL,
+            FUTEX_BITSET_MATCH_ANY);
+}
+
 bool stook__event_wait_until(struct stook__event *event, int64_t deadline_ns)
 {
-    struct timespec deadline = {.tv_sec = (time_t)(deadline_ns / NS_PER_S),
-                                .tv_nsec = (long)(deadline_ns % NS_PER_S)};
-    const struct timespec *timeout = deadline_ns == INT64_MAX ? NULL : &deadline;
-
     for (;;) {
         uint32_t found = EVENT_UNSET;
         /* order EV.wait acq <- EV.set: else the waiter misses what it was woken for */
         if (!a_cas_acq(&event->word, &found, EVENT_SLEPT_ON) && found == EVENT_SET) {
             return true;
         }
-        if (deadline_ns <= 0) {
+        if (deadline_ns != INT64_MAX && deadline_ns <= stook__platform_now_ns()) {
             return false;
         }
-        /* An absolute monotonic deadline. EINTR and EAGAIN: look again. */
-        if (syscall(SYS_futex, &event->word, FUTEX_WAIT_BITSET_PRIVATE, EVENT_SLEPT_ON, timeout,
-                    NULL, FUTEX_BITSET_MATCH_ANY) == -1 &&
-            errno == ETIMEDOUT) {
-            /* order EV.late acq <- EV.set: it may have been set at the last moment */
-            return a_load_acq(&event->word) == EVENT_SET;
-        }
+        futex_sleep(event, deadline_ns);
     }
 }
 

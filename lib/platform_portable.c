@@ -67,10 +67,11 @@ bool stook__event_wait_until(struct stook__event *event, int64_t deadline_ns)
             cnd_wait(&event->changed, &event->mutex);
             continue;
         }
-        int64_t left = deadline_ns - stook__platform_now_ns();
-        if (deadline_ns <= 0 || left <= 0) {
+        int64_t now = stook__platform_now_ns();
+        if (deadline_ns <= now) {
             break;
         }
+        int64_t left = deadline_ns - now;
         /* At most an hour at a time, so that no sum overflows. */
         const int64_t hour = INT64_C(3600) * NS_PER_S;
         struct timespec at = wall_after(left < hour ? left : hour);

@@ -41,9 +41,8 @@ struct stook__thread {
     struct stook__event event;    /* it was given a worker, or is to exit */
     struct stook__thread *next;   /* in the list of spare threads */
     struct stook__thread *next_created;
-    unsigned number;   /* for its name; constant */
-    bool begins_spare; /* it was created without a worker, and waits for `event` first; constant */
-    thrd_t handle;     /* written by the thread itself, read by the one who joins it */
+    unsigned number; /* for its name; constant */
+    thrd_t handle;   /* written by the thread itself, read by the one who joins it */
 };
 
 struct stook__park {
@@ -69,7 +68,6 @@ struct stook_executor {
     struct stook__worker *workers; /* worker_count of them, constant */
     unsigned worker_count;
     char name_prefix[16];
-    _Atomic(bool) closed;     /* submits are refused */
     _Atomic(bool) cancelling; /* what is dequeued is cancelled, not run */
     stook_future *ended;      /* completed by the last thread; shutdown waits for it */
     mtx_t join_mutex;         /* guards joined */

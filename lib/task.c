@@ -144,10 +144,15 @@ void stook__task_finish(stook_future *task, int code, void *value, bool give_ref
     (void)ended;
 }
 
+bool stook__task_cancel_pending(stook_future *task)
+{
+    return task_end(task, STOOK_STATE_PENDING, STOOK_STATE_CANCELLED, false);
+}
+
 enum stook_cancel_outcome stook__task_cancel(stook_future *task)
 {
     for (;;) {
-        if (task_end(task, STOOK_STATE_PENDING, STOOK_STATE_CANCELLED, false)) {
+        if (stook__task_cancel_pending(task)) {
             return STOOK_CANCEL_DONE;
         }
         /* order FU.which acq <- FU.finish: TOO_LATE promises that the result can be seen */

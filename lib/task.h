@@ -41,7 +41,8 @@ struct stook_future {
     void (*destroy)(void *value);  /* set by the owner before the future is shared */
 };
 
-static_assert(sizeof(struct stook_future) <= STOOK_CACHE_LINE, "a pending task is one cache line");
+static_assert(sizeof(struct stook_future) <= STOOK_CACHE_LINE,
+              "a pending task takes no more than a cache line");
 
 /* One thread that waits for one future, on that thread's stack. */
 struct stook__waiter {
@@ -70,6 +71,9 @@ bool stook__task_claim(stook_future *task);
 /* RUNNING -> DONE or FAILED, by the thread that claimed it. give_reference: gives the caller's
  * reference up with it; then the task must not be touched afterwards. */
 void stook__task_finish(stook_future *task, int code, void *value, bool give_reference);
+
+/* PENDING -> CANCELLED; false: it was not pending, and nothing has changed. */
+bool stook__task_cancel_pending(stook_future *task);
 
 /* PENDING -> CANCELLED, or asks a RUNNING task to stop. */
 enum stook_cancel_outcome stook__task_cancel(stook_future *task);

@@ -5,7 +5,6 @@
  */
 #include "worker.h"
 #include <stdio.h>
-#include "checks.h"
 #include "park.h"
 #include "task.h"
 
@@ -46,7 +45,7 @@ static bool claim(stook_executor *executor, stook_future *task)
 {
     /* order EX.heed acq <- EX.cancel: a submitter that saw the close sees its tasks cancelled */
     if (a_load_acq(&executor->cancelling)) {
-        stook__task_cancel(task);
+        stook__task_cancel_pending(task);
         return false;
     }
     return stook__task_claim(task);
@@ -72,7 +71,7 @@ static bool is_pending(stook_future *task)
 
 /* Drops the husks at the near end of the deque. Without it they would pile up as long as tasks wait
  * for their children in the order in which they were submitted. */
-static void drop_husks(struct stook__worker *worker)
+static void drop_husks(stook_executor *executor, struct stook__worker *worker)
 {
     while (worker->husks > 0) {
         stook_future *task = stook__deque_take(&worker->deque);
@@ -80,10 +79,11 @@ static void drop_husks(struct stook__worker *worker)
             worker->husks = 0;
         } else if (is_pending(task)) {
             stook__deque_push(&worker->deque, task, 1); /* into the room it has just left */
+            stook__park_notify(executor); /* somebody may have looked while it was out */
             return;
         } else {
+            worker->husks--; /* first: a destructor may come back here */
             stook__task_release(task);
-            worker->husks--;
         }
     }
 }
@@ -93,7 +93,7 @@ bool stook__worker_run_in_place(struct stook__thread *thread, stook_future *task
     struct stook__worker *worker = thread->worker;
 
     if (worker) {
-        drop_husks(worker);
+        drop_husks(thread->executor, worker);
     }
     if (worker && stook__deque_newest(&worker->deque) == task) {
         /* The usual case: the newest child, which leaves no husk. NULL: it was stolen just now. */
@@ -255,7 +255,7 @@ void stook__worker_cancel_queued(stook_executor *executor)
     stook_future *task;
 
     while ((task = stook__inject_pop(&executor->inject)) != NULL) {
-        stook__task_cancel(task);
+        stook__task_cancel_pending(task);
         stook__task_release(task);
     }
     for (unsigned i = 0; i < executor->worker_count; i++) {
@@ -263,7 +263,7 @@ void stook__worker_cancel_queued(stook_executor *executor)
         while ((steal = stook__deque_steal(&executor->workers[i].deque, &task)) !=
                STOOK__STEAL_EMPTY) {
             if (steal == STOOK__STEAL_GOT) {
-                stook__task_cancel(task);
+                stook__task_cancel_pending(task);
                 stook__task_release(task);
             }
         }

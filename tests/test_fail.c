@@ -14,6 +14,8 @@
 enum { MOST_PASSES = 2000, WORKERS = 3, ITEMS = 40 };
 
 static atomic_long calls_left = -1; /* until one fails; negative: none does */
+static _Atomic(struct gate *)
+    refusal_gate; /* a thread that is not started passes it; may be NULL */
 
 static bool fails_now(void)
 {
@@ -69,7 +71,13 @@ void *__wrap_aligned_alloc(size_t alignment, size_t size)
 
 int __wrap_thrd_create(thrd_t *thread, thrd_start_t fn, void *arg)
 {
-    return fails_now() ? thrd_error : __real_thrd_create(thread, fn, arg);
+    if (!fails_now()) {
+        return __real_thrd_create(thread, fn, arg);
+    }
+    if (atomic_load(&refusal_gate)) {
+        gate_pass(atomic_load(&refusal_gate));
+    }
+    return thrd_error;
 }
 
 /* --- the executor -------------------------------------------------------------------------------- */
@@ -205,6 +213,71 @@ Test(fail, a_thread_that_cannot_be_started_for_a_lent_worker_loses_no_task)
     cr_assert_eq(atomic_load(&runs), 20);
 }
 
+struct lender {
+    stook_future *awaited;
+    struct gate end;
+};
+
+static int lending_task(void *arg, void **ret_value)
+{
+    struct lender *lender = arg;
+
+    (void)ret_value;
+    MUST(stook_future_result(lender->awaited, NULL) == STOOK_OK);
+    gate_pass(&lender->end);
+    return 0;
+}
+
+struct late_submit {
+    stook_executor *executor;
+    stook_future *future;
+    atomic_int runs;
+};
+
+static int late_submit_thread(void *arg)
+{
+    struct late_submit *late = arg;
+
+    fail_call(2); /* the task's record and the thread's are had, the thread is not */
+    late->future = must_submit(late->executor, count_task, &late->runs);
+    return 0;
+}
+
+/* While a thread for the lent worker is being refused, the lender goes on, without a worker. When it
+ * ends, it is the only one who can look at the queue. */
+Test(fail, a_thread_that_is_refused_while_the_lender_goes_on_strands_no_task)
+{
+    struct late_submit late = {.executor = must_create(1)};
+    struct lender lender = {.awaited = NULL};
+    stook_executor *other = must_create(1);
+    struct gate awaited = {0};
+    struct gate refusal = {0};
+    thrd_t thread;
+
+    lender.awaited = must_submit(other, gate_task, &awaited);
+    stook_future *lending = must_submit(late.executor, lending_task, &lender);
+    SPIN_UNTIL(stook_future_state(lending) == STOOK_STATE_RUNNING);
+    for (int i = 0; i < 10; i++) {
+        give_a_chance(); /* it lends its worker */
+    }
+    atomic_store(&refusal_gate, &refusal);
+    must_start(&thread, late_submit_thread, &late);
+    gate_await(&refusal, 1);
+    gate_open(&awaited);
+    gate_await(&lender.end, 1);
+    gate_open(&refusal);
+    thrd_join(thread, NULL);
+    fail_none();
+    atomic_store(&refusal_gate, NULL);
+    gate_open(&lender.end);
+    cr_assert_eq(stook_future_result(late.future, NULL), STOOK_OK);
+    stook_future_release(late.future);
+    stook_future_release(lending);
+    stook_future_release(lender.awaited);
+    stook_executor_destroy(late.executor);
+    stook_executor_destroy(other);
+}
+
 /* --- MapReduce ----------------------------------------------------------------------------------- */
 
 static int map_item(const struct mr_item *item, mr_emitter *out, void *user)
@@ -235,7 +308,7 @@ static void fail_each_of(stook_executor *executor, const struct mr_job *job)
 {
     for (long number = 0;; number++) {
         mr_result *result = NULL;
-        struct mr_error error = {STOOK_OK};
+        struct mr_error error = {.status = STOOK_OK};
 
         cr_assert_lt(number, MOST_PASSES);
         fail_call(number);

@@ -306,3 +306,70 @@ Test(map, B35_under_way_when_its_executor_is_drained_is_done_in_full, .timeout =
     cr_assert_eq(runs, (int)ITEMS);
     cr_assert_not_null(stuck.values[ITEMS - 1]);
 }
+
+struct cancelled_map {
+    stook_executor *executor;
+    stook_future *awaited; /* by the first item */
+    struct gate gate;      /* of the last item, which fails */
+    atomic_int calls;
+};
+
+struct cancelled_item {
+    struct cancelled_map *map;
+    bool is_first;
+    bool is_last;
+};
+
+static int wait_or_fail(void *arg, void **ret_value)
+{
+    const struct cancelled_item *item = arg;
+
+    (void)ret_value;
+    atomic_fetch_add(&item->map->calls, 1);
+    if (item->is_first) {
+        MUST(stook_future_result(item->map->awaited, NULL) == STOOK_OK);
+    }
+    if (item->is_last) {
+        gate_pass(&item->map->gate);
+    }
+    return item->is_last;
+}
+
+static int cancelled_map_task(void *arg, void **ret_value)
+{
+    enum { COUNT = 8 };
+    struct cancelled_map *map = arg;
+    struct cancelled_item items[COUNT];
+    struct stook_map_error error = {99, 99};
+
+    (void)ret_value;
+    for (int i = 0; i < COUNT; i++) {
+        items[i] = (struct cancelled_item){map, i == 0, i == COUNT - 1};
+    }
+    MUST(stook_executor_map(map->executor, wait_or_fail, items, COUNT, sizeof items[0], NULL,
+                            &error) == STOOK_CANCELLED);
+    MUST(error.index == 99);
+    return 0;
+}
+
+/* On one worker: the first item runs in place and lends it, the last item comes next and is held, the
+ * others are cancelled. The last one's failure is not the first in input order, and not told. */
+Test(map, B36_a_failure_behind_items_that_were_cancelled_is_not_told_as_the_first, .timeout = 60)
+{
+    struct cancelled_map map = {.executor = must_create(1)};
+    stook_executor *other = must_create(1);
+    struct gate awaited = {0};
+
+    map.awaited = must_submit(other, gate_task, &awaited);
+    stook_future *future = must_submit(map.executor, cancelled_map_task, &map);
+    gate_await(&map.gate, 1);
+    cr_assert_eq(stook_executor_shutdown(map.executor, STOOK_CANCEL_PENDING, 0), STOOK_TIMEOUT);
+    gate_open(&map.gate);
+    gate_open(&awaited);
+    cr_assert_eq(stook_future_result(future, NULL), STOOK_OK);
+    cr_assert_eq(atomic_load(&map.calls), 2);
+    stook_future_release(future);
+    stook_future_release(map.awaited);
+    stook_executor_destroy(map.executor);
+    stook_executor_destroy(other);
+}

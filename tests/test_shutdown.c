@@ -306,3 +306,49 @@ Test(shutdown, B39_in_an_own_task_it_is_refused_and_changes_nothing, .timeout = 
     stook_future_release(future);
     stook_future_release(later);
 }
+
+struct elder {
+    stook_executor *executor;
+    struct gate gate;
+    atomic_bool was_asked;
+};
+
+static int unasked_task(void *arg, void **ret_value)
+{
+    struct elder *elder = arg;
+
+    (void)ret_value;
+    gate_pass(&elder->gate);
+    atomic_store(&elder->was_asked, stook_task_cancel_requested());
+    return 0;
+}
+
+/* Runs its older child in place, so that a record of it stays in the queue. */
+static int elder_task(void *arg, void **ret_value)
+{
+    struct elder *elder = arg;
+    atomic_int runs = 0;
+    stook_future *child = must_submit(elder->executor, unasked_task, elder);
+    stook_future *younger = must_submit(elder->executor, count_task, &runs);
+
+    (void)ret_value;
+    MUST(stook_future_result(child, NULL) == STOOK_OK);
+    SPIN_UNTIL(stook_future_done(younger));
+    stook_future_release(child);
+    stook_future_release(younger);
+    return 0;
+}
+
+Test(shutdown, B36_cancel_pending_asks_no_running_task_to_stop, .timeout = 60)
+{
+    struct elder elder = {.executor = must_create(1)};
+    stook_future *future = must_submit(elder.executor, elder_task, &elder);
+
+    gate_await(&elder.gate, 1);
+    cr_assert_eq(stook_executor_shutdown(elder.executor, STOOK_CANCEL_PENDING, 0), STOOK_TIMEOUT);
+    gate_open(&elder.gate);
+    cr_assert_eq(stook_future_result(future, NULL), STOOK_OK);
+    cr_assert_not(atomic_load(&elder.was_asked));
+    stook_future_release(future);
+    stook_executor_destroy(elder.executor);
+}

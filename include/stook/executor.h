@@ -46,7 +46,8 @@ typedef int stook_task_fn(void *arg, void **ret_value);
 struct stook_executor_options {
     size_t struct_size;      /* set by STOOK_EXECUTOR_OPTIONS_INIT */
     unsigned workers;        /* 1 .. STOOK_MAX_WORKERS; 0: as many as CPUs that this process may use
-                                (its affinity mask; portable build: the CPUs online), at least 1 */
+                                (its affinity mask; portable build: the CPUs online), at
+                                least 1, at most STOOK_MAX_WORKERS */
     const char *name_prefix; /* threads are called "<prefix>-<n>", the prefix cut so that all of it
                                 fits in 15 bytes; copied. NULL: "stook". Portable build: unused */
 };
@@ -133,7 +134,7 @@ STOOK_API STOOK_NODISCARD enum stook_status stook_executor_shutdown(stook_execut
 
 /* Shuts down with STOOK_DRAIN if that has not been done, waits for ever, and frees the executor.
  * Futures stay valid until they are released. NULL is allowed. Called in one of its own tasks it
- * aborts with a message. Threads: any, once, with no other call under way. */
+ * aborts with a message (built with -Dchecks=false: undefined). Threads: any, once, with no other call under way. */
 STOOK_API void stook_executor_destroy(stook_executor *executor);
 
 STOOK_END_DECLS

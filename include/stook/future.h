@@ -80,7 +80,6 @@ STOOK_API const char *stook_state_name(enum stook_state state);
  *                          call is a poll that neither runs nor lends anything.
  *          STOOK_DEADLOCK  called inside the awaited task, or inside a task that runs on top of it
  *                          on this thread because it waits: it could never end.
- *          STOOK_THREAD    the wait could not be set up (portable build without futex only).
  *          STOOK_INVALID   future is NULL.
  * Threads: any. */
 STOOK_API STOOK_NODISCARD enum stook_status stook_future_wait_until(stook_future *future,
@@ -94,7 +93,7 @@ STOOK_API STOOK_NODISCARD enum stook_status stook_future_wait_until(stook_future
  * the same pointer again, without handing it over a second time.
  *
  * Returns: STOOK_OK, STOOK_TASK_FAILED (then stook_future_code() tells), STOOK_CANCELLED; or an
- *          error of the wait: STOOK_DEADLOCK, STOOK_THREAD, STOOK_INVALID.
+ *          error of the wait: STOOK_DEADLOCK, STOOK_INVALID.
  * To bound the wait, call stook_future_wait_until() first. Threads: any. */
 STOOK_API STOOK_NODISCARD enum stook_status stook_future_result(stook_future *future,
                                                                 void **ret_value);
@@ -106,7 +105,7 @@ STOOK_API int stook_future_code(const stook_future *future);
 /* Cancels the task if it has not begun: the future is CANCELLED when the call returns, and its
  * waiters are on their way, even if every worker is busy. A running task is asked to stop: see
  * stook_task_cancel_requested(). Idempotent. NULL: STOOK_CANCEL_TOO_LATE.
- * Threads: any. Blocks: never. */
+ * Threads: any. Blocks: never, but for moments while another thread enters or leaves a wait. */
 STOOK_API enum stook_cancel_outcome stook_future_cancel(stook_future *future);
 
 /* Inside a task: has stook_future_cancel() been called on it since it began? A task that sees true
