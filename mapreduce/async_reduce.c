@@ -52,31 +52,15 @@ static int reduce_task(void *arg, void **ret_value)
     return out.status;
 }
 
-/* Finds the partitions that have keys; false without memory. */
-static bool choose_partitions(mr_batch *batch, size_t *ret_count)
+static bool has_keys(const mr_groups *groups, uint32_t partition)
 {
-    const mr_groups *groups = batch->groups;
-    size_t count = 0;
-
-    batch->partitions = malloc(groups->partitions * sizeof *batch->partitions);
-    batch->lists = calloc(groups->partitions, sizeof *batch->lists);
-    if (!batch->partitions || !batch->lists) {
-        return false;
-    }
-    for (uint32_t i = 0; i < groups->partitions; i++) {
-        if (groups->tables[i].count > 0) {
-            batch->partitions[count++] = i;
-        }
-    }
-    *ret_count = count;
-    return true;
+    return groups->tables[partition].count > 0;
 }
 
 enum stook_status mr_async_reduce(stook_executor *executor, const mr_groups *groups,
                                   mr_batch **ret_batch, struct mr_error *ret_error)
 {
     enum stook_status status = STOOK_NOMEM;
-    size_t count;
 
     if (!executor || !groups || !ret_batch) {
         return mr__error_set(ret_error, STOOK_INVALID, MR_PHASE_NONE, 0,
@@ -87,10 +71,10 @@ enum stook_status mr_async_reduce(stook_executor *executor, const mr_groups *gro
     }
     mr_batch *batch = mr__batch_create(executor, &groups->job, MR_PHASE_REDUCE, 0);
     if (batch) {
-        batch->groups = groups;
         batch->total = groups->count;
-        if (choose_partitions(batch, &count)) {
-            status = mr__batch_submit(batch, reduce_task, count);
+        batch->lists = calloc(groups->partitions, sizeof *batch->lists);
+        if (batch->lists) {
+            status = mr__batch_submit_partitions(batch, reduce_task, groups, has_keys);
         }
     }
     if (status != STOOK_OK) {

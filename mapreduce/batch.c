@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The life of a phase's tasks: submit, look, cancel, wait, free. What the tasks do is in async_map.c
- * and async_reduce.c.
+ * The life of a phase's tasks: submit, look, cancel, wait, free. What the tasks do is in async_map.c,
+ * shuffle.c and async_reduce.c.
  */
 #include <stdlib.h>
 #include "mr_internal.h"
@@ -45,6 +45,25 @@ enum stook_status mr__batch_submit(mr_batch *batch, stook_task_fn *fn, size_t co
     return status;
 }
 
+enum stook_status mr__batch_submit_partitions(mr_batch *batch, stook_task_fn *fn,
+                                              const mr_groups *groups,
+                                              bool (*has_work)(const mr_groups *, uint32_t))
+{
+    size_t count = 0;
+
+    batch->groups = groups;
+    batch->partitions = malloc(groups->partitions * sizeof *batch->partitions);
+    if (!batch->partitions) {
+        return STOOK_NOMEM;
+    }
+    for (uint32_t i = 0; i < groups->partitions; i++) {
+        if (has_work(groups, i)) {
+            batch->partitions[count++] = i;
+        }
+    }
+    return mr__batch_submit(batch, fn, count);
+}
+
 stook_future *const *mr_batch_futures(const mr_batch *batch, size_t *ret_count)
 {
     *ret_count = batch->count;
@@ -86,8 +105,8 @@ static void note_shutdown(mr_batch *batch, const stook_future *future)
     }
 }
 
-/* A wait for ever fails only where it cannot be set up, or for the batch's own task: caller's bug.
- * Looking again and again is then the one way to keep the promise that nothing runs afterwards. */
+/* A wait for ever fails only in one of the batch's own tasks, which is the caller's bug; looking again
+ * and again keeps at least the promise that nothing is freed under a running task. */
 static void wait_for(stook_future *future)
 {
     while (stook_future_wait_until(future, STOOK_FOREVER) != STOOK_OK) {
@@ -97,11 +116,14 @@ static void wait_for(stook_future *future)
 
 enum stook_status mr__batch_wait(mr_batch *batch)
 {
+    bool is_cancelled = false;
+
     for (size_t i = 0; batch->is_submitted && i < batch->count; i++) {
         wait_for(batch->futures[i]);
         note_shutdown(batch, batch->futures[i]);
-        if (mr__control_stopped(&batch->control)) {
+        if (!is_cancelled && mr__control_stopped(&batch->control)) {
             cancel_futures(batch); /* what has not begun need not */
+            is_cancelled = true;
         }
     }
     return mr__control_outcome(&batch->control, NULL);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * A whole job: the only file that knows the order of the steps. It uses nothing but the public
- * functions of <stook/mapreduce.h>, as a user could.
+ * A whole job: the only file that knows the order of the steps, which are public functions, so that a
+ * user could write it.
  */
 #include <stook/mapreduce.h>
 #include "mr_internal.h"

@@ -33,8 +33,9 @@ static const char *item_text(const mr_emitter *out, char *text, size_t size)
     if (!input->sources) {
         snprintf(text, size, " at item %llu", index);
     } else if (input->sources[out->item->source].path) {
-        snprintf(text, size, " at offset %llu of '%s'", index,
-                 input->sources[out->item->source].path);
+        char path[MR_PATH_TEXT];
+        snprintf(text, size, " at offset %llu of %s", index,
+                 mr__path_text(input->sources[out->item->source].path, path));
     } else {
         snprintf(text, size, " at offset %llu of source %zu", index, out->item->source);
     }
@@ -44,7 +45,7 @@ static const char *item_text(const mr_emitter *out, char *text, size_t size)
 void mr__emitter_fail(mr_emitter *out, const char *callback, int code, const struct mr_slice *key)
 {
     struct mr_error error;
-    char where[128];
+    char where[MR_PATH_TEXT + 48];
     char quoted[MR_KEY_TEXT];
 
     mr__error_set(&error, STOOK_TASK_FAILED, out->phase, code, "%s failed with code %d%s%s%s",
@@ -56,7 +57,7 @@ void mr__emitter_fail(mr_emitter *out, const char *callback, int code, const str
 void mr__emitter_fail_plain(mr_emitter *out, enum stook_status status)
 {
     struct mr_error error;
-    char where[128];
+    char where[MR_PATH_TEXT + 48];
 
     mr__error_set(&error, status, out->phase, 0, "%s%s", stook_status_string(status),
                   item_text(out, where, sizeof where));
@@ -67,7 +68,7 @@ static void fail_partition(mr_emitter *out, uint32_t partition, uint32_t partiti
                            struct mr_slice key)
 {
     struct mr_error error;
-    char where[128];
+    char where[MR_PATH_TEXT + 48];
     char quoted[MR_KEY_TEXT];
 
     mr__error_set(&error, STOOK_INVALID, out->phase, 0,

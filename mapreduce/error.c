@@ -64,6 +64,20 @@ enum stook_status mr__error_plain(struct mr_error *error, enum stook_status stat
     return mr__error_set(error, status, phase, 0, "%s", stook_status_string(status));
 }
 
+const char *mr__path_text(const char *path, char text[MR_PATH_TEXT])
+{
+    static const char cut[] = "...";
+    size_t size = strlen(path);
+    size_t room = MR_PATH_TEXT - sizeof cut - sizeof "''";
+
+    if (size <= room) {
+        snprintf(text, MR_PATH_TEXT, "'%s'", path);
+    } else {
+        snprintf(text, MR_PATH_TEXT, "'%s%s'", cut, path + (size - room));
+    }
+    return text;
+}
+
 const char *mr__key_text(struct mr_slice key, char text[MR_KEY_TEXT])
 {
     static const char cut[] = "...";

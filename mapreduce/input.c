@@ -30,7 +30,8 @@ struct mr_input mr_input_text(const struct mr_source *sources, size_t count)
 
     memset(&input, 0, sizeof input);
     input.sources = sources ? sources : &none;
-    input.source_count = sources ? count : 0;
+    input.source_count = count;
+    input.item_count = sources ? 0 : count; /* sources are missing: refused by mr__job_check() */
     input.delimiters = "\n";
     input.chunk = MR_CHUNK_AUTO;
     return input;
@@ -63,6 +64,9 @@ enum stook_status mr__job_check(const struct mr_job *job, struct mr_error *ret_e
     }
     if (job->progress_period_ns < 0) {
         return invalid(ret_error, "job.progress_period_ns is negative");
+    }
+    if (job->input.sources && job->input.item_count > 0) {
+        return invalid(ret_error, "job.input has texts, but sources is NULL");
     }
     if (job->input.sources && !job->input.delimiters) {
         return invalid(ret_error, "job.input.delimiters is NULL");

@@ -50,6 +50,10 @@ enum stook_status mr__error_plain(struct mr_error *error, enum stook_status stat
 
 enum { MR_KEY_TEXT = 96 };
 
+/* A path for messages: its end, if it is long, so that there is room for what went wrong. */
+enum { MR_PATH_TEXT = 128 };
+const char *mr__path_text(const char *path, char text[MR_PATH_TEXT]);
+
 /* A key as text for messages, in quotes, cut, with bytes that do not print as \xNN. */
 const char *mr__key_text(struct mr_slice key, char text[MR_KEY_TEXT]);
 
@@ -94,6 +98,7 @@ struct mr__store {
     struct mr__segment *all;
     struct mr__segment *free;
     uint32_t partitions; /* 0: segments have no tables */
+    uint64_t moved_done; /* progress of the segments that were moved away */
 };
 
 bool mr__store_init(struct mr__store *store, uint32_t partitions);
@@ -102,6 +107,10 @@ void mr__store_fini(struct mr__store *store);
 /* A free segment or a new one; NULL without memory. */
 struct mr__segment *mr__store_lease(struct mr__store *store);
 void mr__store_return(struct mr__store *store, struct mr__segment *segment);
+
+/* Moves all segments, none of which is leased, to a store that is fresh from init. What they have
+ * done still counts in `from`, which may be asked meanwhile. */
+void mr__store_move(struct mr__store *to, struct mr__store *from);
 
 /* The sum of all done counters; never falls. */
 uint64_t mr__store_done(struct mr__store *store);
@@ -188,8 +197,8 @@ struct mr_batch {
     enum mr_phase phase;
     uint64_t total;          /* units of progress */
     struct mr__plan plan;    /* map */
-    const mr_groups *groups; /* reduce */
-    uint32_t *partitions;    /* reduce: of each task */
+    const mr_groups *groups; /* shuffle: being filled; reduce */
+    uint32_t *partitions;    /* shuffle, reduce: of each task */
     struct mr__list *lists;  /* reduce: what each task emitted */
     struct mr__task *tasks;
     stook_future **futures;
@@ -204,6 +213,11 @@ mr_batch *mr__batch_create(stook_executor *executor, const struct mr_job *job, e
 
 /* Submits `count` tasks that run fn on a struct mr__task. */
 enum stook_status mr__batch_submit(mr_batch *batch, stook_task_fn *fn, size_t count);
+
+/* The same with a task for each partition of `groups` that has work: batch->partitions[index]. */
+enum stook_status mr__batch_submit_partitions(mr_batch *batch, stook_task_fn *fn,
+                                              const mr_groups *groups,
+                                              bool (*has_work)(const mr_groups *, uint32_t));
 
 /* Waits until no task runs any more, and gives the outcome. */
 enum stook_status mr__batch_wait(mr_batch *batch);

@@ -94,9 +94,7 @@ mr_result *mr__result_create(struct mr__store *store, struct mr__list **lists, s
         free(result);
         return NULL;
     }
-    result->store.all = store->all;
-    store->all = NULL;
-    store->free = NULL;
+    mr__store_move(&result->store, store);
     result->lists = *lists;
     *lists = NULL;
     result->list_count = list_count;

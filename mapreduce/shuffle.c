@@ -6,18 +6,9 @@
 #include <stdlib.h>
 #include "mr_internal.h"
 
-struct shuffle {
-    mr_groups *groups;
-    struct mr__control control;
-};
+/* --- merging one partition --------------------------------------------------------------------- */
 
-struct shuffle_task {
-    struct shuffle *shuffle;
-    uint32_t partition;
-};
-
-static void fail_merge(struct shuffle *shuffle, enum stook_status status, int code,
-                       struct mr_slice key)
+static void fail_merge(mr_batch *batch, enum stook_status status, int code, struct mr_slice key)
 {
     struct mr_error error;
     char quoted[MR_KEY_TEXT];
@@ -28,46 +19,53 @@ static void fail_merge(struct shuffle *shuffle, enum stook_status status, int co
     } else {
         mr__error_plain(&error, status, MR_PHASE_SHUFFLE);
     }
-    mr__control_fail(&shuffle->control, &error);
+    mr__control_fail(&batch->control, &error);
 }
 
-static int shuffle_task_run(void *arg, void **ret_value)
+/* Starts a partition's table with the largest there is, so that the fewest keys move. */
+static void take_largest(const mr_groups *groups, uint32_t partition)
 {
-    const struct shuffle_task *task = arg;
-    struct shuffle *shuffle = task->shuffle;
-    mr_groups *groups = shuffle->groups;
-    struct mr__table *table = &groups->tables[task->partition];
-    struct mr__fold fold = {.combine = groups->job.combine,
-                            .user = groups->job.user,
-                            .arena = &groups->arenas[task->partition]};
-    (void)ret_value;
+    struct mr__table *largest = &groups->tables[partition];
 
-    /* Start from the largest, so that the fewest keys move. */
-    struct mr__table *largest = NULL;
     for (struct mr__segment *segment = groups->store.all; segment; segment = segment->next) {
-        struct mr__table *from = &segment->tables[task->partition];
-        if (!largest || from->count > largest->count) {
-            largest = from;
+        if (segment->tables[partition].count > largest->count) {
+            largest = &segment->tables[partition];
         }
     }
-    if (largest) {
-        *table = *largest;
+    if (largest != &groups->tables[partition]) {
+        groups->tables[partition] = *largest;
         *largest = (struct mr__table){0};
     }
+}
+
+static int shuffle_task(void *arg, void **ret_value)
+{
+    const struct mr__task *task = arg;
+    mr_batch *batch = task->batch;
+    const mr_groups *groups = batch->groups;
+    uint32_t partition = batch->partitions[task->index];
+    struct mr__fold fold = {.combine = batch->job.combine,
+                            .user = batch->job.user,
+                            .arena = &groups->arenas[partition]};
+    (void)ret_value;
+
+    take_largest(groups, partition);
     for (struct mr__segment *segment = groups->store.all; segment; segment = segment->next) {
         struct mr_slice key = mr_slice_of(NULL, 0);
-        if (mr__control_stopped(&shuffle->control)) {
+        if (mr__control_stopped(&batch->control)) {
             return STOOK_CANCELLED;
         }
         enum stook_status status =
-            mr__table_merge(table, &fold, &segment->tables[task->partition], &key);
+            mr__table_merge(&groups->tables[partition], &fold, &segment->tables[partition], &key);
         if (status != STOOK_OK) {
-            fail_merge(shuffle, status, fold.code, key);
+            fail_merge(batch, status, fold.code, key);
             return status;
         }
     }
     return 0;
 }
+
+/* --- groups ------------------------------------------------------------------------------------- */
 
 /* Takes over what the batch has emitted. */
 static mr_groups *groups_create(mr_batch *batch)
@@ -86,9 +84,7 @@ static mr_groups *groups_create(mr_batch *batch)
         free(groups);
         return NULL;
     }
-    groups->store.all = batch->store.all;
-    batch->store.all = NULL;
-    batch->store.free = NULL;
+    mr__store_move(&groups->store, &batch->store);
     batch->is_taken = true;
     return groups;
 }
@@ -113,51 +109,40 @@ uint64_t mr_groups_count(const mr_groups *groups)
     return groups->count;
 }
 
-static bool is_empty(const mr_groups *groups, uint32_t partition)
+/* --- the step ------------------------------------------------------------------------------------ */
+
+static bool has_emissions(const mr_groups *groups, uint32_t partition)
 {
     for (const struct mr__segment *segment = groups->store.all; segment; segment = segment->next) {
         if (segment->tables[partition].count > 0) {
-            return false;
+            return true;
         }
     }
-    return true;
+    return false;
 }
 
-/* Runs one task for each partition that is not empty, and waits for them. */
-static enum stook_status merge_all(stook_executor *executor, struct shuffle *shuffle)
+/* Merges all partitions, and waits for that. */
+static enum stook_status merge_all(stook_executor *executor, const mr_groups *groups,
+                                   struct mr_error *ret_error)
 {
-    mr_groups *groups = shuffle->groups;
-    struct shuffle_task *tasks = malloc(groups->partitions * sizeof *tasks);
-    stook_future **futures = malloc(groups->partitions * sizeof *futures);
-    enum stook_status status = STOOK_NOMEM;
-    size_t count = 0;
+    mr_batch *batch = mr__batch_create(executor, &groups->job, MR_PHASE_SHUFFLE, 0);
+    enum stook_status status =
+        batch ? mr__batch_submit_partitions(batch, shuffle_task, groups, has_emissions)
+              : STOOK_NOMEM;
 
-    if (tasks && futures) {
-        for (uint32_t i = 0; i < groups->partitions; i++) {
-            if (!is_empty(groups, i)) {
-                tasks[count++] = (struct shuffle_task){.shuffle = shuffle, .partition = i};
-            }
-        }
-        status = stook_executor_submit_many(executor, shuffle_task_run, tasks, count, sizeof *tasks,
-                                            futures);
+    if (status == STOOK_OK) {
+        mr__batch_wait(batch);
+        status = mr__control_outcome(&batch->control, ret_error);
+    } else {
+        mr__error_plain(ret_error, status, MR_PHASE_SHUFFLE);
     }
-    for (size_t i = 0; status == STOOK_OK && i < count; i++) {
-        enum stook_status ended = stook_future_result(futures[i], NULL);
-        if (ended == STOOK_CANCELLED) { /* the executor was shut down */
-            fail_merge(shuffle, STOOK_SHUTDOWN, 0, mr_slice_of(NULL, 0));
-        }
-        stook_future_release(futures[i]);
-    }
-    free(futures);
-    free(tasks);
+    mr_batch_destroy(batch);
     return status;
 }
 
 enum stook_status mr_shuffle(stook_executor *executor, mr_batch *batch, mr_groups **ret_groups,
                              struct mr_error *ret_error)
 {
-    struct shuffle shuffle;
-
     if (!executor || !batch || !ret_groups || batch->phase != MR_PHASE_MAP || batch->is_taken) {
         return mr__error_set(ret_error, STOOK_INVALID, MR_PHASE_NONE, 0,
                              "mr_shuffle needs an executor and a map batch that was not taken");
@@ -165,24 +150,18 @@ enum stook_status mr_shuffle(stook_executor *executor, mr_batch *batch, mr_group
     if (mr__batch_wait(batch) != STOOK_OK) {
         return mr__control_outcome(&batch->control, ret_error);
     }
-    if (!mr__control_init(&shuffle.control)) {
+    mr_groups *groups = groups_create(batch);
+    if (!groups) {
         return mr__error_plain(ret_error, STOOK_NOMEM, MR_PHASE_SHUFFLE);
     }
-    shuffle.groups = groups_create(batch);
-    enum stook_status status = shuffle.groups ? merge_all(executor, &shuffle) : STOOK_NOMEM;
+    enum stook_status status = merge_all(executor, groups, ret_error);
     if (status != STOOK_OK) {
-        mr__error_plain(ret_error, status, MR_PHASE_SHUFFLE);
-    } else {
-        status = mr__control_outcome(&shuffle.control, ret_error);
-    }
-    mr__control_fini(&shuffle.control);
-    if (status != STOOK_OK) {
-        mr_groups_destroy(shuffle.groups);
+        mr_groups_destroy(groups);
         return status;
     }
-    for (uint32_t i = 0; i < shuffle.groups->partitions; i++) {
-        shuffle.groups->count += shuffle.groups->tables[i].count;
+    for (uint32_t i = 0; i < groups->partitions; i++) {
+        groups->count += groups->tables[i].count;
     }
-    *ret_groups = shuffle.groups;
+    *ret_groups = groups;
     return STOOK_OK;
 }

@@ -11,6 +11,7 @@ bool mr__store_init(struct mr__store *store, uint32_t partitions)
     store->all = NULL;
     store->free = NULL;
     store->partitions = partitions;
+    store->moved_done = 0;
     return mtx_init(&store->mutex, mtx_plain) == thrd_success;
 }
 
@@ -81,11 +82,28 @@ void mr__store_return(struct mr__store *store, struct mr__segment *segment)
     mtx_unlock(&store->mutex);
 }
 
+void mr__store_move(struct mr__store *to, struct mr__store *from)
+{
+    uint64_t done = mr__store_done(from);
+
+    mtx_lock(&from->mutex);
+    to->all = from->all;
+    to->partitions = from->partitions;
+    from->all = NULL;
+    from->free = NULL;
+    from->moved_done = done;
+    mtx_unlock(&from->mutex);
+    for (struct mr__segment *segment = to->all; segment; segment = segment->next) {
+        free(segment->buffer);
+        segment->buffer = NULL;
+        segment->buffer_size = 0;
+    }
+}
+
 uint64_t mr__store_done(struct mr__store *store)
 {
-    uint64_t done = 0;
-
     mtx_lock(&store->mutex);
+    uint64_t done = store->moved_done;
     for (const struct mr__segment *segment = store->all; segment; segment = segment->next) {
         /* order MR.sum rlx: as MR.count */
         done += mr_a_load_rlx(&segment->done);

@@ -18,21 +18,24 @@
 
 enum { READ_ON = 1 << 16 }; /* bytes read at a time behind the end of a split, at first */
 
-static enum stook_status io_error(struct mr_error *error, const struct mr_source *source,
-                                  size_t index, uint64_t offset, const char *what, int code)
+/* Fills the error for a source; `what` says what could not be done with it, code is an errno or 0. */
+static enum stook_status text_error(struct mr_error *error, enum stook_status status,
+                                    const struct mr_source *source, size_t index, uint64_t offset,
+                                    const char *what, int code)
 {
-    char reason[128] = "";
+    char path[MR_PATH_TEXT];
+    char reason[64] = "";
 
     if (code != 0 && strerror_r(code, reason, sizeof reason) != 0) {
         reason[0] = '\0';
     }
-    mr__error_set(error, STOOK_IO, MR_PHASE_INPUT, code, "%s '%s'%s%s", what, source->path,
-                  code ? ": " : "", reason);
+    mr__error_set(error, status, MR_PHASE_INPUT, code, "%s %s%s%s", what,
+                  mr__path_text(source->path, path), code ? ": " : "", reason);
     if (error) {
         error->source = index;
         error->item = offset;
     }
-    return STOOK_IO;
+    return status;
 }
 
 /* An open regular file, or -1 with the error filled. */
@@ -43,18 +46,18 @@ static int open_regular(const struct mr_source *source, size_t index, uint64_t *
     int file = open(source->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 
     if (file < 0) {
-        io_error(ret_error, source, index, 0, "cannot open", errno);
+        text_error(ret_error, STOOK_IO, source, index, 0, "cannot open", errno);
         return -1;
     }
     if (fstat(file, &status) != 0) {
-        io_error(ret_error, source, index, 0, "cannot read", errno);
+        text_error(ret_error, STOOK_IO, source, index, 0, "cannot read", errno);
         close(file);
         return -1;
     }
     if (!S_ISREG(status.st_mode)) {
         bool is_directory = S_ISDIR(status.st_mode);
-        io_error(ret_error, source, index, 0,
-                 is_directory ? "cannot read" : "not a regular file:", is_directory ? EISDIR : 0);
+        text_error(ret_error, STOOK_IO, source, index, 0,
+                   is_directory ? "cannot read" : "not a regular file:", is_directory ? EISDIR : 0);
         close(file);
         return -1;
     }
@@ -165,12 +168,13 @@ static enum stook_status window_read(struct window *window, int file,
         want = left;
     }
     if (want > SIZE_MAX / 2 || !buffer_reserve(segment, (size_t)want)) {
-        return mr__error_plain(error, STOOK_NOMEM, MR_PHASE_INPUT);
+        return text_error(error, STOOK_NOMEM, source, index, window->offset,
+                          "out of memory for a record of", 0);
     }
     if (!read_fully(file, segment->buffer + window->size, (size_t)want - window->size,
                     window->offset + window->size, &code)) {
-        return io_error(error, source, index, window->offset + window->size,
-                        code ? "cannot read" : "it shrank while it was read:", code);
+        return text_error(error, STOOK_IO, source, index, window->offset + window->size,
+                          code ? "cannot read" : "it shrank while it was read:", code);
     }
     window->data = (const unsigned char *)segment->buffer;
     window->size = (size_t)want;
