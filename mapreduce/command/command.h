@@ -18,16 +18,18 @@ void command_complain(const char *format, ...) __attribute__((format(printf, 1, 
 /* Parses a whole decimal number from 1 to `most`; complains and gives 0 if `text` is none. */
 uint64_t command_parse_number(const char *option, const char *text, uint64_t most);
 
-/* From now on Ctrl-C only sets a flag. */
+/* From now on Ctrl-C ends the process with EXIT_INTERRUPTED: at once, or, between the next two calls,
+ * by making command_progress() cancel the job. */
 void command_catch_interrupt(void);
-bool command_interrupted(void);
+void command_job_begins(void);
+bool command_job_ended(void); /* true: it was interrupted */
 
 /* A mr_progress_fn body: draws the line if `show`, and asks to cancel when interrupted. */
 int command_progress(bool show, const char *tag, uint64_t done, uint64_t not_done);
 void command_progress_clear(bool show);
 
 /* The sources that the arguments name; "-", or no argument at all, is standard input. What is not a
- * regular file is read into memory here. */
+ * regular file, or does not know its size (/proc), is read into memory here. */
 struct command_inputs {
     struct mr_source *sources;
     char **buffers; /* one for each source; NULL: a regular file */
@@ -38,8 +40,11 @@ struct command_inputs {
 int command_inputs_open(struct command_inputs *inputs, char *const *names, size_t count);
 void command_inputs_close(struct command_inputs *inputs);
 
-/* Flushes standard output: `status`, or the trouble that writing met, after a message. */
+/* Closes standard output: `status`, or the trouble that writing met, after a message. */
 int command_finish_output(int status);
+
+/* Prints the version; gives the exit status. */
+int command_version(void);
 
 int command_wordcount(int argc, char **argv);
 

@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <stook/version.h>
 #include "command.h"
 
 struct subcommand {
@@ -43,8 +42,7 @@ int main(int argc, char **argv)
         return help();
     }
     if (strcmp(argv[1], "--version") == 0) {
-        printf("stook %s\n", stook_version());
-        return command_finish_output(EXIT_SUCCESS);
+        return command_version();
     }
     for (size_t i = 0; i < SUBCOMMAND_COUNT; i++) {
         if (strcmp(argv[1], subcommands[i].name) == 0) {

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <stook/version.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "command.h"
@@ -43,33 +44,44 @@ uint64_t command_parse_number(const char *option, const char *text, uint64_t mos
 
 /* --- interruption and progress ---------------------------------------------------------------------- */
 
+static volatile sig_atomic_t job_runs;
 static volatile sig_atomic_t interrupted;
 
 static void on_interrupt(int signal_number)
 {
     (void)signal_number;
+    if (!job_runs) {
+        _exit(EXIT_INTERRUPTED);
+    }
     interrupted = 1;
 }
 
 void command_catch_interrupt(void)
 {
-    /* Without SA_RESTART, so that a blocked read or write ends. */
-    struct sigaction action = {.sa_handler = on_interrupt};
+    /* Also where a shell has told its background jobs to ignore it: whoever sends it means it. */
+    struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = SA_RESTART};
     sigaction(SIGINT, &action, NULL);
 }
 
-bool command_interrupted(void)
+void command_job_begins(void)
 {
+    job_runs = 1;
+}
+
+bool command_job_ended(void)
+{
+    job_runs = 0;
     return interrupted != 0;
 }
 
 int command_progress(bool show, const char *tag, uint64_t done, uint64_t not_done)
 {
     if (show) {
-        double share = done + not_done ? (double)done / (double)(done + not_done) : 1;
-        fprintf(stderr, "\r%-8s%3.0f %%", tag, 100 * share);
+        /* Rounded down: 100 % is the end. */
+        unsigned percent = (unsigned)((double)done / (double)(done + not_done) * 100);
+        fprintf(stderr, "\r%-8s%3u %%", tag, not_done ? percent : 100);
     }
-    return command_interrupted();
+    return interrupted;
 }
 
 void command_progress_clear(bool show)
@@ -100,10 +112,6 @@ static int read_all(int file, const char *name, struct mr_source *source, char *
             buffer = bigger;
         }
         ssize_t got = read(file, buffer + size, capacity - size);
-        if (command_interrupted()) {
-            free(buffer);
-            return EXIT_INTERRUPTED;
-        }
         if (got < 0 && errno == EINTR) {
             continue;
         }
@@ -122,20 +130,43 @@ static int read_all(int file, const char *name, struct mr_source *source, char *
     return 0;
 }
 
-/* Sets one source up: regular files by name, all else by reading it. */
+/* Can the library read it by name? It says itself what is wrong with a directory, or with a file that
+ * is not there. Files of /proc and /sys tell no size, or a page that they do not fill. */
+static bool is_for_library(const struct stat *status)
+{
+    bool tells_no_size = status->st_blocks == 0 && status->st_size <= 4096;
+    return S_ISDIR(status->st_mode) || (S_ISREG(status->st_mode) && !tells_no_size);
+}
+
+/* Standard input is a file that stands at its begin, and can be opened by name: then it need not be
+ * held in memory. */
+static bool stdin_has_name(const char *name)
+{
+    struct stat by_number;
+    struct stat by_name;
+
+    return fstat(STDIN_FILENO, &by_number) == 0 && is_for_library(&by_number) &&
+           S_ISREG(by_number.st_mode) && lseek(STDIN_FILENO, 0, SEEK_CUR) == 0 &&
+           stat(name, &by_name) == 0 && by_number.st_dev == by_name.st_dev &&
+           by_number.st_ino == by_name.st_ino && access(name, R_OK) == 0;
+}
+
+/* Sets one source up. */
 static int input_open(const char *name, struct mr_source *source, char **ret_buffer)
 {
     struct stat status;
 
     if (strcmp(name, "-") == 0) {
+        if (stdin_has_name("/dev/stdin")) {
+            source->path = "/dev/stdin";
+            lseek(STDIN_FILENO, 0, SEEK_END); /* read: a second "-" is empty */
+            return 0;
+        }
         return read_all(STDIN_FILENO, "standard input", source, ret_buffer);
     }
-    if (stat(name, &status) == 0 && !S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode)) {
+    if (stat(name, &status) == 0 && !is_for_library(&status)) {
         int file = open(name, O_RDONLY | O_CLOEXEC);
         if (file < 0) {
-            if (command_interrupted()) {
-                return EXIT_INTERRUPTED;
-            }
             command_complain("cannot open '%s': %s", name, strerror(errno));
             return EXIT_TROUBLE;
         }
@@ -143,7 +174,7 @@ static int input_open(const char *name, struct mr_source *source, char **ret_buf
         close(file);
         return failed;
     }
-    source->path = name; /* the library says what is wrong with it, if anything is */
+    source->path = name;
     return 0;
 }
 
@@ -185,13 +216,17 @@ void command_inputs_close(struct command_inputs *inputs)
 
 /* --- output ------------------------------------------------------------------------------------------- */
 
+int command_version(void)
+{
+    printf("stook %s\n", stook_version());
+    return command_finish_output(EXIT_SUCCESS);
+}
+
 int command_finish_output(int status)
 {
-    if (fflush(stdout) == 0 && !ferror(stdout)) {
+    bool failed = ferror(stdout) != 0;
+    if (fclose(stdout) == 0 && !failed) {
         return status;
-    }
-    if (command_interrupted()) {
-        return EXIT_INTERRUPTED;
     }
     command_complain("write error: %s", strerror(errno));
     return EXIT_TROUBLE;

@@ -6,7 +6,6 @@
  */
 #define _POSIX_C_SOURCE 200809L
 #include <getopt.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -94,8 +93,17 @@ static int tell_progress(const char *tag, uint64_t done, uint64_t not_done, void
 
 static void print_pair(struct mr_slice word, uint64_t count)
 {
+    char text[24]; /* by hand: printf would take a third of the time of a sorted run */
+    char *at = text + sizeof text;
+
+    *--at = '\n';
+    do {
+        *--at = (char)('0' + count % 10);
+        count /= 10;
+    } while (count > 0);
+    *--at = '\t';
     fwrite(word.data, 1, word.size, stdout);
-    printf("\t%" PRIu64 "\n", count);
+    fwrite(at, 1, (size_t)(text + sizeof text - at), stdout);
 }
 
 static int print_all(mr_result *result)
@@ -226,8 +234,7 @@ static int run_job(const struct wordcount *options, const struct command_inputs 
     executor_options.workers = options->workers;
     enum stook_status status = stook_executor_create(&executor_options, &executor);
     if (status != STOOK_OK) {
-        command_complain("cannot start %u workers: %s", options->workers,
-                         stook_status_string(status));
+        command_complain("cannot start the workers: %s", stook_status_string(status));
         return EXIT_TROUBLE;
     }
     job.input = mr_input_text(inputs->sources, inputs->count);
@@ -240,10 +247,12 @@ static int run_job(const struct wordcount *options, const struct command_inputs 
     job.progress = tell_progress;
     job.progress_period_ns = 100000000; /* what Ctrl-C may take */
     job.user = &user;
+    command_job_begins();
     status = mr_map_reduce(executor, &job, ret_result, &error);
+    bool is_interrupted = command_job_ended();
     command_progress_clear(options->show_progress);
     stook_executor_destroy(executor);
-    if (status == STOOK_CANCELLED) {
+    if (is_interrupted) {
         return EXIT_INTERRUPTED;
     }
     if (status != STOOK_OK) {
@@ -285,7 +294,8 @@ static int help(void)
         "  --workers N     count with N workers (default: the CPUs that may be used)\n"
         "  --top K         print the K most frequent words, most frequent first, ties by word\n"
         "  --no-progress   show no progress on the terminal\n"
-        "  --help          show this help\n\n"
+        "  --help          show this help\n"
+        "  --version       show the version\n\n"
         "exit status: 0 success; 1 a file could not be read or the output not be written;\n"
         "2 wrong usage; 130 interrupted");
     return command_finish_output(EXIT_SUCCESS);
@@ -293,13 +303,11 @@ static int help(void)
 
 int command_wordcount(int argc, char **argv)
 {
-    enum { WORKERS = 256, TOP, NO_PROGRESS, HELP };
+    enum { WORKERS = 256, TOP, NO_PROGRESS, HELP, VERSION };
     static const struct option long_options[] = {
-        {"workers", required_argument, NULL, WORKERS},
-        {"top", required_argument, NULL, TOP},
-        {"no-progress", no_argument, NULL, NO_PROGRESS},
-        {"help", no_argument, NULL, HELP},
-        {NULL, 0, NULL, 0},
+        {"workers", required_argument, NULL, WORKERS},   {"top", required_argument, NULL, TOP},
+        {"no-progress", no_argument, NULL, NO_PROGRESS}, {"help", no_argument, NULL, HELP},
+        {"version", no_argument, NULL, VERSION},         {NULL, 0, NULL, 0},
     };
     static char name[] = "stook"; /* what getopt's messages begin with */
     struct wordcount options = {.show_progress = isatty(STDERR_FILENO) == 1};
@@ -325,6 +333,8 @@ int command_wordcount(int argc, char **argv)
             break;
         case HELP:
             return help();
+        case VERSION:
+            return command_version();
         case -1:
             return wordcount(&options, argv + optind, (size_t)(argc - optind));
         default:
