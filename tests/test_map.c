@@ -307,6 +307,28 @@ Test(map, B35_under_way_when_its_executor_is_drained_is_done_in_full, .timeout =
     cr_assert_not_null(stuck.values[ITEMS - 1]);
 }
 
+Test(map, items_behind_a_failure_are_left_out, .timeout = 60)
+{
+    enum { COUNT = 1000 };
+    stook_executor *executor = must_create(1); /* so that chunks are begun in input order */
+    struct item *items = new_items(COUNT);
+    void *values[COUNT];
+    struct stook_map_error error;
+
+    items[0].code = 5;
+    cr_assert_eq(
+        stook_executor_map(executor, item_task, items, COUNT, sizeof items[0], values, &error),
+        STOOK_TASK_FAILED);
+    cr_assert_eq(error.index, 0);
+    cr_assert_eq(error.code, 5);
+    for (int i = 0; i < COUNT; i++) {
+        cr_assert_eq(atomic_load(&items[i].runs), i == 0);
+        cr_assert_eq(values[i], i == 0 ? &items[0] : NULL);
+    }
+    free(items);
+    stook_executor_destroy(executor);
+}
+
 struct cancelled_map {
     stook_executor *executor;
     stook_future *awaited; /* by the first item */
