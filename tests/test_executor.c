@@ -321,3 +321,33 @@ Test(executor, B44_a_blocked_and_a_closed_executor_do_not_hinder_another, .timeo
     stook_executor_destroy(blocked);
     cr_assert_eq(atomic_load(&runs), 2);
 }
+
+static int64_t cpu_ns(void)
+{
+    struct timespec used;
+
+    MUST(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used) == 0);
+    return (int64_t)used.tv_sec * SECOND + used.tv_nsec;
+}
+
+/* After work, so that every thread has searched and gone to sleep again. A single spinning thread would
+ * use all of the time. */
+Test(executor, B59_idle_threads_use_no_cpu, .timeout = 60)
+{
+    const struct timespec pause = {0, 300 * MILLISECOND};
+    stook_executor *executor = must_create(4);
+    atomic_int runs = 0;
+    stook_future *futures[100];
+
+    cr_assert_eq(stook_executor_submit_many(executor, count_task, &runs, 100, 0, futures),
+                 STOOK_OK);
+    for (int i = 0; i < 100; i++) {
+        cr_assert_eq(stook_future_result(futures[i], NULL), STOOK_OK);
+    }
+    release_all(futures, 100);
+    give_a_chance();
+    const int64_t before = cpu_ns();
+    (void)thrd_sleep(&pause, NULL);
+    cr_assert_lt(cpu_ns() - before, 100 * MILLISECOND);
+    stook_executor_destroy(executor);
+}

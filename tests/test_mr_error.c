@@ -27,6 +27,7 @@ struct failing {
     const char *bad_key;
     int code;
     atomic_uint mapped;
+    atomic_uint reduced;
     atomic_int emit_status; /* of the last emit that failed */
 };
 
@@ -164,6 +165,31 @@ Test(mr_error, B88_nothing_is_mapped_after_a_failure, .timeout = 60)
         struct mr_error error = must_fail(executor, &job, STOOK_TASK_FAILED);
         cr_assert_eq(error.code, -5);
         cr_assert_eq(atomic_load(&failing.mapped), 1);
+    }
+    stook_executor_destroy(executor);
+}
+
+static int every_reduce_fails(struct mr_slice key, mr_values *values, mr_emitter *out, void *user)
+{
+    struct failing *state = user;
+    (void)key;
+    (void)values;
+    (void)out;
+    atomic_fetch_add(&state->reduced, 1);
+    return state->code;
+}
+
+/* Three keys in up to three partitions, or in one. */
+Test(mr_error, B88_nothing_is_reduced_after_a_failure, .timeout = 60)
+{
+    stook_executor *executor = must_create(1);
+    for (uint32_t partitions = 1; partitions <= 64; partitions *= 64) {
+        struct mr_job job = failing_job();
+        job.partitions = partitions;
+        job.reduce = every_reduce_fails;
+        atomic_store(&failing.reduced, 0);
+        must_fail(executor, &job, STOOK_TASK_FAILED);
+        cr_assert_eq(atomic_load(&failing.reduced), 2, "once in each of two runs");
     }
     stook_executor_destroy(executor);
 }
