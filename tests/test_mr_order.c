@@ -366,3 +366,63 @@ Test(mr, B84_result_can_be_rewound_at_any_point, .timeout = 60)
     mr_result_destroy(result);
     stook_executor_destroy(executor);
 }
+
+/* --- keys whose hashes collide ------------------------------------------------------------------ */
+
+enum { COLLIDING_KEYS = 300000 };
+
+static int map_number(const struct mr_item *item, mr_emitter *out, void *user)
+{
+    (void)user;
+    return mr_emit(out, item->data, mr_slice_of(NULL, 0));
+}
+
+static int reduce_to_nothing(struct mr_slice key, mr_values *values, mr_emitter *out, void *user)
+{
+    struct mr_slice value;
+    size_t count = 0;
+    (void)user;
+    while (mr_values_next(values, &value)) {
+        count++;
+    }
+    return count == 1 ? (int)mr_emit(out, key, mr_slice_of(NULL, 0)) : 1;
+}
+
+static int number_compare(const void *a, const void *b)
+{
+    const uint32_t x = *(const uint32_t *)a;
+    const uint32_t y = *(const uint32_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* So many keys that some have equal low halves of their hashes, which is what tables keep. */
+Test(mr, B83_keys_with_equal_hashes_stay_apart, .timeout = 120)
+{
+    uint32_t *keys = malloc(COLLIDING_KEYS * sizeof *keys);
+    uint32_t *hashes = malloc(COLLIDING_KEYS * sizeof *hashes);
+    unsigned collisions = 0;
+    struct mr_job job = MR_JOB_INIT;
+    stook_executor *executor = must_create(2);
+    mr_result *result = NULL;
+
+    cr_assert(keys && hashes);
+    for (uint32_t i = 0; i < COLLIDING_KEYS; i++) {
+        keys[i] = i;
+        hashes[i] = (uint32_t)mr_hash(mr_slice_of(&keys[i], sizeof keys[i]));
+    }
+    qsort(hashes, COLLIDING_KEYS, sizeof *hashes, number_compare);
+    for (size_t i = 1; i < COLLIDING_KEYS; i++) {
+        collisions += hashes[i] == hashes[i - 1];
+    }
+    cr_assert_gt(collisions, 0);
+    job.input = mr_input_array(keys, COLLIDING_KEYS, sizeof keys[0]);
+    job.map = map_number;
+    job.reduce = reduce_to_nothing;
+    job.partitions = 1;
+    cr_assert_eq(mr_map_reduce(executor, &job, &result, NULL), STOOK_OK);
+    cr_assert_eq(mr_result_count(result), COLLIDING_KEYS);
+    mr_result_destroy(result);
+    stook_executor_destroy(executor);
+    free(hashes);
+    free(keys);
+}
