@@ -109,6 +109,9 @@ Test(mr_steps, used_one_by_one_with_polling, .timeout = 60)
     cr_assert_eq(not_done, 0);
 
     cr_assert_eq(mr_shuffle(executor, map, &groups, &error), STOOK_OK);
+    mr_batch_progress(map, &done, &not_done); /* what it had done does not fall with what it gave */
+    cr_assert_eq(done, ITEMS);
+    cr_assert_eq(not_done, 0);
     mr_batch_destroy(map);
     cr_assert_eq(mr_groups_count(groups), KEYS);
     cr_assert_eq(mr_async_reduce(executor, groups, &reduce, &error), STOOK_OK);
