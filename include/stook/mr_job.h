@@ -156,7 +156,7 @@ struct mr_job {
     void *user;                 /* passed to all callbacks */
     enum mr_order order;
     uint32_t partitions;        /* 1 .. MR_MAX_PARTITIONS; 0: MR_DEFAULT_PARTITIONS. Independent of
-                                     the number of workers */
+                                   the number of workers */
     mr_progress_fn *progress;   /* NULL: none */
     int64_t progress_period_ns; /* between two calls of progress; 0: MR_DEFAULT_PERIOD_NS */
 };
@@ -202,12 +202,14 @@ STOOK_API STOOK_NODISCARD enum stook_status mr_map_reduce(stook_executor *execut
                                                           struct mr_error *ret_error);
 
 /* The same job in the calling thread and in the plainest way: no executor, no tables, no combiner,
- * no progress. For debugging a callback, and as the oracle of tests. */
+ * no partitions, no progress. For debugging a callback, and as the oracle of tests. Returns, frees and
+ * fills as mr_map_reduce(), but for STOOK_CANCELLED and STOOK_SHUTDOWN.
+ * Threads: any. Blocks: it runs the job. */
 STOOK_API STOOK_NODISCARD enum stook_status mr_map_reduce_sequential(const struct mr_job *job,
                                                                      mr_result **ret_result,
                                                                      struct mr_error *ret_error);
 
-/* The number of pairs in a result. */
+/* The number of pairs in a result. Threads: the owner's, as all of a result. Blocks: never. */
 STOOK_API uint64_t mr_result_count(const mr_result *result);
 
 /* Gives the next pair, in the job's order, valid until the next call on the result; false at the
@@ -217,11 +219,12 @@ STOOK_API bool mr_result_next(mr_result *result, struct mr_pair *ret_pair);
 /* Starts again at the first pair. */
 STOOK_API void mr_result_rewind(mr_result *result);
 
-/* NULL is allowed. */
+/* Frees the result and all pairs. NULL is allowed. */
 STOOK_API void mr_result_destroy(mr_result *result);
 
 /* The default partition is mr_hash(key) scaled to the number of partitions:
- * (hash >> 32) * partitions >> 32. The function is fixed: the same on every machine, for ever. */
+ * (hash >> 32) * partitions >> 32. The function is fixed: the same on every machine, for ever. It does
+ * not resist keys that were made to collide. Threads: any. Blocks: never. */
 STOOK_API uint64_t mr_hash(struct mr_slice key);
 
 STOOK_END_DECLS
