@@ -62,7 +62,7 @@ static enum stook_status map_reduce(stook_executor *executor, struct words *word
 {
     stook_future *futures[MOST_WORDS];
     enum stook_status status = stook_executor_submit_many(
-        executor, emitter, words->word, words->count, sizeof words->word[0], futures);
+        executor, NULL, emitter, words->word, words->count, sizeof words->word[0], futures);
     if (status != STOOK_OK) {
         return status;
     }

@@ -9,6 +9,7 @@
 
 #include <assert.h>
 #include <stdatomic.h>
+#include <stdint.h>
 
 static_assert(ATOMIC_INT_LOCK_FREE == 2, "a future's word must be lock-free");
 static_assert(ATOMIC_POINTER_LOCK_FREE == 2, "a ring's entries must be lock-free");
@@ -20,7 +21,10 @@ static_assert(ATOMIC_POINTER_LOCK_FREE == 2, "a ring's entries must be lock-free
 #define a_add_rlx(p, v) atomic_fetch_add_explicit((p), (v), memory_order_relaxed)
 #define a_add_rel(p, v) atomic_fetch_add_explicit((p), (v), memory_order_release)
 #define a_sub_acqrel(p, v) atomic_fetch_sub_explicit((p), (v), memory_order_acq_rel)
+#define a_or_rel(p, v) atomic_fetch_or_explicit((p), (v), memory_order_release)
 #define a_or_rlx(p, v) atomic_fetch_or_explicit((p), (v), memory_order_relaxed)
+#define a_xchg_acq(p, v) atomic_exchange_explicit((p), (v), memory_order_acquire)
+#define a_xchg_acqrel(p, v) atomic_exchange_explicit((p), (v), memory_order_acq_rel)
 #define a_xchg_rel(p, v) atomic_exchange_explicit((p), (v), memory_order_release)
 
 /* Compare-and-swap, strong; the name gives the order on success. A failure is relaxed, or acquire
@@ -31,6 +35,9 @@ static_assert(ATOMIC_POINTER_LOCK_FREE == 2, "a ring's entries must be lock-free
 #define a_cas_acq(p, expected, v)                                                                  \
     atomic_compare_exchange_strong_explicit((p), (expected), (v), memory_order_acquire,            \
                                             memory_order_acquire)
+#define a_cas_rel(p, expected, v)                                                                  \
+    atomic_compare_exchange_strong_explicit((p), (expected), (v), memory_order_release,            \
+                                            memory_order_relaxed)
 #define a_cas_acqrel(p, expected, v)                                                               \
     atomic_compare_exchange_strong_explicit((p), (expected), (v), memory_order_acq_rel,            \
                                             memory_order_acquire)
@@ -39,6 +46,12 @@ static_assert(ATOMIC_POINTER_LOCK_FREE == 2, "a ring's entries must be lock-free
                                             memory_order_relaxed)
 
 #define a_fence_sc() atomic_thread_fence(memory_order_seq_cst)
+
+/* Not atomic: a store that the compiler keeps, though the memory is freed behind it. */
+static inline void stook__store_kept(uintptr_t *place, uintptr_t value)
+{
+    *(volatile uintptr_t *)place = value;
+}
 
 /* The two sides of the deque's store-load pair. Symmetric today; an asymmetric pair (a compiler
  * barrier for the owner, a membarrier for the thief) would be put in here and nowhere else. */

@@ -10,6 +10,7 @@
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include "atomics.h"
 #include "config.h"
 
 #if STOOK_CHECKS
@@ -23,6 +24,17 @@
 #else
 #define STOOK_CHECK_API(condition, sentence) ((void)0)
 #endif
+
+/* The mark in records that callers have handles of, for finding dead ones. Using one is misuse, so
+ * looking at it is a try: it may say anything. Not among the first 16 bytes, which malloc() uses
+ * for itself when they have been freed. */
+enum { STOOK__ALIVE = 0x57004c1, STOOK__DEAD = 0x57004dd };
+
+/* Before the memory is freed. */
+#define STOOK_MARK_DEAD(mark) stook__store_kept(&(mark), STOOK__DEAD)
+
+#define STOOK_CHECK_ALIVE(handle, what)                                                            \
+    STOOK_CHECK_API((handle)->mark != STOOK__DEAD, what " is used after its end")
 
 #define STOOK_ASSERT(condition) assert(condition)
 

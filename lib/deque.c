@@ -9,7 +9,7 @@
  */
 #include "deque.h"
 #include <stdint.h>
-#include <stdlib.h>
+#include "allocate.h"
 #include "task.h"
 
 /* Tests set these to small or extreme values, so that growth and wrap happen all the time. */
@@ -26,12 +26,18 @@ struct stook__ring {
     _Atomic(stook_future *) entries[];
 };
 
-static struct stook__ring *ring_create(size_t capacity, struct stook__ring *older)
+static size_t ring_size(size_t capacity)
+{
+    return sizeof(struct stook__ring) + capacity * sizeof(_Atomic(stook_future *));
+}
+
+static struct stook__ring *ring_create(const struct stook_allocator *allocator, size_t capacity,
+                                       struct stook__ring *older)
 {
     if (capacity > (SIZE_MAX / 2 - sizeof(struct stook__ring)) / sizeof(stook_future *)) {
         return NULL;
     }
-    struct stook__ring *ring = malloc(sizeof *ring + capacity * sizeof(_Atomic(stook_future *)));
+    struct stook__ring *ring = stook__allocate(allocator, ring_size(capacity));
     if (ring) {
         ring->capacity = capacity;
         ring->older = older;
@@ -47,16 +53,12 @@ static _Atomic(stook_future *) *ring_entry(struct stook__ring *ring, size_t inde
     return &ring->entries[index & (ring->capacity - 1)];
 }
 
-bool stook__deque_init(struct stook__deque *deque)
+void stook__deque_init(struct stook__deque *deque, const struct stook_allocator *allocator)
 {
-    struct stook__ring *ring = ring_create(STOOK_DEQUE_FIRST_CAPACITY, NULL);
-    if (!ring) {
-        return false;
-    }
+    deque->allocator = allocator;
     atomic_init(&deque->top, STOOK_DEQUE_FIRST_INDEX);
     atomic_init(&deque->bottom, STOOK_DEQUE_FIRST_INDEX);
-    atomic_init(&deque->ring, ring);
-    return true;
+    atomic_init(&deque->ring, NULL);
 }
 
 void stook__deque_fini(struct stook__deque *deque)
@@ -65,7 +67,7 @@ void stook__deque_fini(struct stook__deque *deque)
     struct stook__ring *ring = a_load_rlx(&deque->ring);
     while (ring) {
         struct stook__ring *older = ring->older;
-        free(ring);
+        stook__deallocate(deque->allocator, ring, ring_size(ring->capacity));
         ring = older;
     }
 }
@@ -79,21 +81,21 @@ bool stook__deque_reserve(struct stook__deque *deque, size_t count)
     struct stook__ring *ring = a_load_rlx(&deque->ring);
     size_t used = bottom - top;
 
-    if (count <= ring->capacity - used) {
+    if (ring && count <= ring->capacity - used) {
         return true;
     }
-    size_t capacity = ring->capacity;
+    size_t capacity = ring ? ring->capacity : STOOK_DEQUE_FIRST_CAPACITY;
     while (capacity - used < count) {
         if (capacity > SIZE_MAX / 4) {
             return false;
         }
         capacity *= 2;
     }
-    struct stook__ring *bigger = ring_create(capacity, ring);
+    struct stook__ring *bigger = ring_create(deque->allocator, capacity, ring);
     if (!bigger) {
         return false;
     }
-    for (size_t i = top; i != bottom; i++) {
+    for (size_t i = top; ring && i != bottom; i++) { /* without a ring it is empty */
         /* order DQ.copy rlx: the new ring is published as a whole, by DQ.grow */
         a_store_rlx(ring_entry(bigger, i), a_load_rlx(ring_entry(ring, i)));
     }
@@ -182,6 +184,13 @@ enum stook__steal stook__deque_steal(struct stook__deque *deque, stook_future **
     }
     *ret_task = task;
     return STOOK__STEAL_GOT;
+}
+
+size_t stook__deque_size(struct stook__deque *deque)
+{
+    /* order DQ.size rlx: a guess */
+    ptrdiff_t size = (ptrdiff_t)(a_load_rlx(&deque->bottom) - a_load_rlx(&deque->top));
+    return size > 0 ? (size_t)size : 0;
 }
 
 bool stook__deque_seems_empty(struct stook__deque *deque)

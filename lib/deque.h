@@ -13,6 +13,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stook/alloc.h>
 #include <stook/future.h>
 #include "atomics.h"
 #include "platform.h"
@@ -24,7 +25,8 @@ struct stook__deque {
     _Alignas(STOOK_CACHE_LINE) _Atomic(size_t) top;
     /* Written by the owner; read by thieves. */
     _Alignas(STOOK_CACHE_LINE) _Atomic(size_t) bottom;
-    _Atomic(struct stook__ring *) ring;
+    _Atomic(struct stook__ring *) ring; /* NULL until there is room to be made for the first time */
+    const struct stook_allocator *allocator; /* constant; not owned */
 };
 
 enum stook__steal {
@@ -33,7 +35,8 @@ enum stook__steal {
     STOOK__STEAL_RETRY /* another took it first: there may be more */
 };
 
-bool stook__deque_init(struct stook__deque *deque);
+/* Empty, without a ring; allocator NULL: malloc(). */
+void stook__deque_init(struct stook__deque *deque, const struct stook_allocator *allocator);
 
 /* Frees the rings; what is still in it is not looked at. */
 void stook__deque_fini(struct stook__deque *deque);
@@ -54,6 +57,9 @@ stook_future *stook__deque_take(struct stook__deque *deque);
 
 /* Takes the oldest task. Any thread. */
 enum stook__steal stook__deque_steal(struct stook__deque *deque, stook_future **ret_task);
+
+/* How many tasks it has: a guess. Any thread. */
+size_t stook__deque_size(struct stook__deque *deque);
 
 /* A guess, unless a fence and the caller's own protocol make it more. Any thread. */
 bool stook__deque_seems_empty(struct stook__deque *deque);

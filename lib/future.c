@@ -6,23 +6,42 @@
 #include <stook/future.h>
 #include <threads.h>
 #include <time.h>
+#include "bond.h"
 #include "checks.h"
-#include "park.h"
+#include "deadlock.h"
+#include "fork.h"
 #include "task.h"
+#include "wait.h"
 #include "worker.h"
 
 /* How long a waiter looks at a running task before it blocks: a few microseconds, less than the
  * thread switch that it may save. */
 enum { SPIN_BEFORE_LENDING = 128 };
 
-/* Tasks that run on top of one another on one thread, each awaited by the one below; beyond this
- * a waiter leaves its task to another thread. */
-enum { MAX_STACKED_TASKS = 1000 };
+static void check_alive(const stook_future *future)
+{
+    STOOK_CHECK_API(future->home != TASK_DEAD, "a future is used after its last release");
+}
+
+/* A pending task whose token has been cancelled is cancelled by the first who looks. */
+static enum stook_state cancel_if_token_is(stook_future *future)
+{
+    if (stook__token_is_cancelled(future->bond->token) && !stook__future_forked(future)) {
+        stook__task_cancel_pending(future);
+    }
+    /* order FU.looked acq <- FU.finish: as FU.seen */
+    return stook__task_state(a_load_acq(&future->word));
+}
 
 enum stook_state stook_future_state(const stook_future *future)
 {
     /* order FU.seen acq <- FU.finish: who sees it terminal sees all that the task wrote */
-    return stook__task_state(a_load_acq(&future->word));
+    enum stook_state state = stook__task_state(a_load_acq(&future->word));
+
+    if (state == STOOK_STATE_PENDING && future->bond) {
+        return cancel_if_token_is((stook_future *)(uintptr_t)future);
+    }
+    return state;
 }
 
 bool stook_future_done(const stook_future *future)
@@ -58,90 +77,86 @@ static bool spin_until_done(const stook_future *future)
     return false;
 }
 
+/* A thread that waits for one future. */
+struct single {
+    struct stook__waiter waiter; /* first */
+    struct stook__event terminal;
+};
+
+static void single_ended(struct stook__waiter *waiter)
+{
+    stook__event_set(&((struct single *)waiter)->terminal);
+}
+
 /* Where the system has no event to give: looks again and again. */
-static bool poll_until_done(const stook_future *future, int64_t deadline_ns)
+static enum stook_status poll_until_done(const stook_future *future, int64_t deadline_ns)
 {
     const struct timespec moment = {.tv_nsec = 1000000};
 
     while (!stook_future_done(future)) {
         if (deadline_ns != STOOK_FOREVER && deadline_ns <= stook__platform_now_ns()) {
-            return false;
+            return STOOK_TIMEOUT;
         }
         thrd_sleep(&moment, NULL);
     }
-    return true;
-}
-
-/* Sleeps until the future is terminal; false: the deadline has passed first. */
-static bool sleep_until_done(stook_future *future, int64_t deadline_ns)
-{
-    struct stook__waiter waiter;
-    bool is_terminal = true;
-
-    if (!stook__event_init(&waiter.terminal)) {
-        return poll_until_done(future, deadline_ns);
-    }
-    if (stook__task_add_waiter(future, &waiter) &&
-        !stook__event_wait_until(&waiter.terminal, deadline_ns)) {
-        is_terminal = !stook__task_remove_waiter(future, &waiter);
-        if (is_terminal) { /* woken at the last moment: the waker must have left the record */
-            stook__event_wait_until(&waiter.terminal, STOOK_FOREVER);
-        }
-    }
-    stook__event_fini(&waiter.terminal);
-    return is_terminal;
+    return STOOK_OK;
 }
 
 /* Blocks the calling thread; a thread of an executor lends its worker meanwhile. */
-static enum stook_status block_until(struct stook__thread *thread, stook_future *future,
-                                     int64_t deadline_ns)
+static enum stook_status block_until(stook_future *future, int64_t deadline_ns)
 {
-    if (thread) {
-        stook__park_release(thread);
-    }
-    bool is_terminal = sleep_until_done(future, deadline_ns);
-    if (thread) {
-        stook__park_resume(thread);
-    }
-    return is_terminal ? STOOK_OK : STOOK_TIMEOUT;
-}
+    struct single single = {.waiter = {.notify = single_ended}};
+    enum stook_status status = STOOK_OK;
 
-/* Every task on a thread's stack waits for the one above it. */
-static bool is_on_stack(const struct stook__thread *thread, const stook_future *future)
-{
-    for (const struct stook__frame *frame = thread->frame; frame; frame = frame->below) {
-        if (frame->task == future) {
-            return true;
+    if (!stook__event_init(&single.terminal)) {
+        return poll_until_done(future, deadline_ns);
+    }
+    if (stook__task_add_waiter(future, &single.waiter)) {
+        status = stook__wait_for(&single.terminal, deadline_ns, future, NULL);
+        if (status != STOOK_OK && !stook__task_remove_waiter(future, &single.waiter)) {
+            /* Woken at the last moment: the waker must have left the record. */
+            stook__event_wait_until(&single.terminal, STOOK_FOREVER);
+            status = STOOK_OK;
         }
     }
-    return false;
+    stook__event_fini(&single.terminal);
+    return status;
 }
 
 enum stook_status stook_future_wait_until(stook_future *future, int64_t deadline_ns)
 {
     struct stook__thread *thread = stook__thread_current();
+    const struct stook__frame *frame = stook__frame_current();
 
     if (!future) {
         return STOOK_INVALID;
     }
+    check_alive(future);
     if (stook_future_done(future)) {
         return STOOK_OK;
     }
-    if (thread && is_on_stack(thread, future)) {
+    if (stook__future_forked(future)) {
+        return STOOK_FORKED;
+    }
+    enum stook_status status = stook__wait_allowed(deadline_ns);
+    if (status != STOOK_OK) {
+        return status;
+    }
+    if (stook__wait_is_for_self(future)) {
+        stook__waits_report_self(frame, future);
         return STOOK_DEADLOCK;
     }
-    if (deadline_ns != STOOK_FOREVER && deadline_ns <= stook__platform_now_ns()) {
-        return STOOK_TIMEOUT;
-    }
     /* Only for ever: what runs on top of a waiter keeps it from returning at its deadline. */
-    if (thread && deadline_ns == STOOK_FOREVER && future->executor == thread->executor &&
-        thread->depth < MAX_STACKED_TASKS && stook__worker_run_in_place(thread, future)) {
+    if (thread && deadline_ns == STOOK_FOREVER &&
+        stook__task_executor(future) == thread->executor &&
+        (!frame || frame->depth < MAX_STACKED_TASKS) &&
+        stook__worker_run_in_place(thread, future)) {
         return STOOK_OK;
     }
     if (spin_until_done(future)) {
         return STOOK_OK;
     }
-    return block_until(thread, future, deadline_ns);
+    return block_until(future, deadline_ns);
 }
 
 enum stook_status stook_future_result(stook_future *future, void **ret_value)
@@ -153,7 +168,8 @@ enum stook_status stook_future_result(stook_future *future, void **ret_value)
     }
     enum stook_state state = stook_future_state(future);
     if (state == STOOK_STATE_CANCELLED) {
-        return STOOK_CANCELLED;
+        /* order FU.why rlx: set together with the state, which has been seen */
+        return a_load_rlx(&future->word) & TASK_BROKEN ? STOOK_BROKEN : STOOK_CANCELLED;
     }
     if (ret_value) {
         /* order FU.take rlx: read by the last release, which comes after this caller's own */
@@ -171,18 +187,26 @@ int stook_future_code(const stook_future *future)
 
 enum stook_cancel_outcome stook_future_cancel(stook_future *future)
 {
-    return future ? stook__task_cancel(future) : STOOK_CANCEL_TOO_LATE;
+    if (!future || stook__future_forked(future)) {
+        return STOOK_CANCEL_TOO_LATE;
+    }
+    check_alive(future);
+    return stook__task_cancel(future);
 }
 
 bool stook_task_cancel_requested(void)
 {
-    const struct stook__thread *thread = stook__thread_current();
+    const struct stook__frame *frame = stook__frame_current();
 
-    if (!thread || !thread->frame) {
+    if (!frame) {
         return false;
     }
+    const stook_future *task = frame->task;
     /* order FU.asked rlx: a flag; it carries no data */
-    return (a_load_rlx(&thread->frame->task->word) & TASK_CANCEL_REQUESTED) != 0;
+    uint32_t word = a_load_rlx(&task->word);
+    /* CANCELLED: a task that repeats, whose call goes on */
+    return word & TASK_CANCEL_REQUESTED || stook__task_state(word) == STOOK_STATE_CANCELLED ||
+           (task->bond && stook__token_is_cancelled(task->bond->token));
 }
 
 void stook_future_set_destructor(stook_future *future, void (*destroy)(void *value))
@@ -195,10 +219,8 @@ void stook_future_set_destructor(stook_future *future, void (*destroy)(void *val
 stook_future *stook_future_retain(stook_future *future)
 {
     if (future) {
-        /* order FU.ref rlx: the caller holds a reference, so it cannot be the last that goes */
-        uint32_t word = a_add_rlx(&future->word, TASK_REF);
-        STOOK_CHECK_API(word / TASK_REF < TASK_MAX_REFS, "too many references to one future");
-        (void)word;
+        check_alive(future);
+        stook__task_retain(future);
     }
     return future;
 }
@@ -206,6 +228,7 @@ stook_future *stook_future_retain(stook_future *future)
 void stook_future_release(stook_future *future)
 {
     if (future) {
+        check_alive(future);
         stook__task_release(future);
     }
 }

@@ -1,71 +1,408 @@
 /* SPDX-License-Identifier: MIT
  *
- * A list under a mutex. Its length is kept in an atomic beside it, so that a worker that finds it
- * empty, the common case, does not touch the mutex.
+ * Whose task goes next: strict priorities with a bound on how often one is passed over, in each of
+ * them weighted round robin between clients; and who must wait for room. All is one step under one
+ * mutex, and takes the same time whatever the number of tasks and clients. The number of tasks is
+ * kept in atomics beside it, so that a worker that finds none, the common case, does not touch the
+ * mutex.
+ *
+ * Invariants: a flow is in its level's ring exactly while it has tasks; `count` and `urgent` are
+ * exact whenever the mutex is free; who waits for room found none, or found others before it.
  */
 #include "inject.h"
+#include "allocate.h"
+#include "checks.h"
 #include "task.h"
 
-bool stook__inject_init(struct stook__inject *queue)
+static const enum stook_priority by_rank[STOOK__PRIORITIES] = {
+    STOOK_PRIORITY_HIGH, STOOK_PRIORITY_NORMAL, STOOK_PRIORITY_LOW};
+
+/* --- flows and levels; the mutex is held
+ * --------------------------------------------------------- */
+
+/* After every change of the number of tasks. */
+static void publish_counts(struct stook__inject *queue, enum stook_priority changed)
 {
-    queue->head = NULL;
-    queue->tail = NULL;
+    size_t count = 0;
+
+    for (unsigned i = 0; i < STOOK__PRIORITIES; i++) {
+        count += queue->levels[i].count;
+    }
+    /* order IJ.count rlx: written under the mutex only; a reader without it is ordered by PK.wake
+     */
+    a_store_rlx(&queue->count, count);
+    if (changed == STOOK_PRIORITY_HIGH) {
+        /* order IJ.rise rlx: as IJ.count; a worker that misses it takes one task of its own first
+         */
+        a_store_rlx(&queue->urgent, queue->levels[STOOK_PRIORITY_HIGH].count);
+    }
+}
+
+/* Puts a flow that has just got tasks behind all others. */
+static void ring_add(struct stook__level *level, struct stook__flow *flow)
+{
+    flow->turn_left = flow->client->weight;
+    if (level->last) {
+        flow->next = level->last->next;
+        level->last->next = flow;
+    } else {
+        flow->next = flow;
+    }
+    level->last = flow;
+}
+
+static void add(struct stook__inject *queue, stook_client *client, const struct stook__batch *batch)
+{
+    struct stook__flow *flow = &client->flows[batch->priority];
+    struct stook__level *level = &queue->levels[batch->priority];
+
+    batch->last->next = NULL;
+    if (flow->head) {
+        flow->tail->next = batch->first;
+    } else {
+        flow->head = batch->first;
+        ring_add(level, flow);
+    }
+    flow->tail = batch->last;
+    client->waiting += batch->count;
+    client->references += batch->count;
+    level->count += batch->count;
+    publish_counts(queue, batch->priority);
+}
+
+/* The first that has tasks; but one below that is overdue goes before one that is not. Counts who
+ * is passed over. False: there is no task. */
+static bool choose_priority(struct stook__inject *queue, enum stook_priority *ret_priority)
+{
+    struct stook__level *chosen = NULL;
+
+    for (unsigned rank = 0; rank < STOOK__PRIORITIES; rank++) {
+        struct stook__level *level = &queue->levels[by_rank[rank]];
+        if (!level->last) {
+            continue;
+        }
+        level->passes++;
+        if (!chosen ||
+            (level->passes > STOOK__MOST_PASSES && chosen->passes <= STOOK__MOST_PASSES)) {
+            chosen = level;
+            *ret_priority = by_rank[rank];
+        }
+    }
+    if (chosen) {
+        chosen->passes = 0;
+    }
+    return chosen != NULL;
+}
+
+/* Takes a task of the flow whose turn it is. */
+static stook_future *take(struct stook__inject *queue, enum stook_priority priority,
+                          stook_client **ret_client)
+{
+    struct stook__level *level = &queue->levels[priority];
+    struct stook__flow *flow = level->last->next;
+    stook_future *task = flow->head;
+
+    flow->head = task->next;
+    if (!flow->head) {
+        level->last->next = flow->next;
+        if (flow == level->last) {
+            level->last = NULL;
+        }
+    } else if (--flow->turn_left == 0) {
+        flow->turn_left = flow->client->weight;
+        level->last = flow;
+    }
+    flow->client->waiting--;
+    level->count--;
+    publish_counts(queue, priority);
+    *ret_client = flow->client;
+    return task;
+}
+
+/* --- room
+ * ---------------------------------------------------------------------------------------- */
+
+/* A batch that is larger than the limit finds room when nothing waits. */
+static bool has_room(const stook_client *client, size_t count)
+{
+    if (client->limit == 0) {
+        return true;
+    }
+    return count <= client->limit ? client->waiting <= client->limit - count : client->waiting == 0;
+}
+
+static stook_client *client_of(struct stook__inject *queue, const struct stook__batch *batch)
+{
+    return batch->client ? batch->client : &queue->default_client;
+}
+
+static void count_accepted(struct stook__inject *queue, const struct stook__batch *batch)
+{
+    /* order IJ.accept rlx: written under the mutex, which whoever begins one of the tasks has
+     * taken after it; so ST.read of that sees this too */
+    a_add_rlx(&queue->accepted, batch->count);
+}
+
+/* The mutex is held. */
+static enum stook_status push(struct stook__inject *queue, const struct stook__batch *batch,
+                              enum stook__push how)
+{
+    stook_client *client = client_of(queue, batch);
+
+    if (how != STOOK__PUSH_FORCED && stook__inject_is_closed(queue)) {
+        return STOOK_SHUTDOWN;
+    }
+    if (how == STOOK__PUSH_LIMITED && (client->first_blocked || !has_room(client, batch->count))) {
+        return STOOK_FULL;
+    }
+    add(queue, client, batch);
+    if (how != STOOK__PUSH_FORCED) {
+        count_accepted(queue, batch);
+    }
+    return STOOK_OK;
+}
+
+/* Lets those in who find room, first come, first served. Gives them as a list, to be woken without
+ * the mutex, which is held here. */
+static struct stook__blocked *admit(struct stook__inject *queue, stook_client *client)
+{
+    struct stook__blocked *admitted = client->first_blocked;
+    struct stook__blocked *last = NULL;
+    struct stook__blocked *blocked = admitted;
+
+    while (blocked && has_room(client, blocked->batch.count)) {
+        add(queue, client, &blocked->batch);
+        count_accepted(queue, &blocked->batch);
+        blocked->status = STOOK_OK;
+        blocked->is_listed = false;
+        last = blocked;
+        blocked = blocked->next;
+    }
+    if (!last) {
+        return NULL;
+    }
+    last->next = NULL;
+    client->first_blocked = blocked;
+    if (blocked) {
+        blocked->previous = NULL;
+    } else {
+        client->last_blocked = NULL;
+    }
+    return admitted;
+}
+
+/* A record may vanish with the set of its event: next is read before. */
+static void wake_decided(struct stook__blocked *blocked)
+{
+    while (blocked) {
+        struct stook__blocked *next = blocked->next;
+        stook__event_set(&blocked->decided);
+        blocked = next;
+    }
+}
+
+enum stook_status stook__inject_enter(struct stook__inject *queue, struct stook__blocked *blocked)
+{
+    mtx_lock(&queue->mutex);
+    enum stook_status status = push(queue, &blocked->batch, STOOK__PUSH_LIMITED);
+    blocked->is_listed = status == STOOK_FULL;
+    if (blocked->is_listed) {
+        stook_client *client = client_of(queue, &blocked->batch);
+        blocked->next = NULL;
+        blocked->previous = client->last_blocked;
+        if (client->last_blocked) {
+            client->last_blocked->next = blocked;
+        } else {
+            client->first_blocked = blocked;
+        }
+        client->last_blocked = blocked;
+    }
+    mtx_unlock(&queue->mutex);
+    return status;
+}
+
+bool stook__inject_leave(struct stook__inject *queue, struct stook__blocked *blocked)
+{
+    struct stook__blocked *admitted = NULL;
+
+    mtx_lock(&queue->mutex);
+    bool was_listed = blocked->is_listed;
+    if (was_listed) {
+        stook_client *client = client_of(queue, &blocked->batch);
+        if (blocked->previous) {
+            blocked->previous->next = blocked->next;
+        } else {
+            client->first_blocked = blocked->next;
+        }
+        if (blocked->next) {
+            blocked->next->previous = blocked->previous;
+        } else {
+            client->last_blocked = blocked->previous;
+        }
+        admitted = admit(queue, client); /* those behind it may need less room */
+    }
+    mtx_unlock(&queue->mutex);
+    wake_decided(admitted);
+    return was_listed;
+}
+
+/* --- clients
+ * -------------------------------------------------------------------------------------- */
+
+/* The mutex is held, or nobody else is there yet. */
+static void client_init(struct stook__inject *queue, stook_client *client, unsigned weight,
+                        size_t limit)
+{
+    *client = (stook_client){.weight = weight, .limit = limit, .references = 1};
+    for (unsigned i = 0; i < STOOK__PRIORITIES; i++) {
+        client->flows[i].client = client;
+    }
+    client->next = queue->clients;
+    if (queue->clients) {
+        queue->clients->previous = client;
+    }
+    queue->clients = client;
+}
+
+/* Gives one reference up; the client if it was the last, to be freed without the mutex, which is
+ * held here. */
+static stook_client *drop_reference(struct stook__inject *queue, stook_client *client)
+{
+    if (--client->references > 0) {
+        return NULL;
+    }
+    if (client->previous) {
+        client->previous->next = client->next;
+    } else {
+        queue->clients = client->next;
+    }
+    if (client->next) {
+        client->next->previous = client->previous;
+    }
+    return client;
+}
+
+/* Without the mutex. NULL is allowed. */
+static void client_free(stook_client *client)
+{
+    if (client) {
+        const struct stook_allocator *allocator = stook__executor_allocator(client->executor);
+        STOOK_MARK_DEAD(client->mark);
+        stook__deallocate(allocator, client, sizeof *client);
+    }
+}
+
+stook_client *stook__client_create(struct stook__inject *queue, stook_executor *executor,
+                                   unsigned weight, size_t limit)
+{
+    stook_client *client = stook__allocate(stook__executor_allocator(executor), sizeof *client);
+
+    if (client) {
+        mtx_lock(&queue->mutex);
+        client_init(queue, client, weight, limit);
+        client->executor = executor;
+        client->mark = STOOK__ALIVE;
+        mtx_unlock(&queue->mutex);
+    }
+    return client;
+}
+
+void stook__client_retain(struct stook__inject *queue, stook_client *client)
+{
+    if (client) {
+        mtx_lock(&queue->mutex);
+        client->references++;
+        mtx_unlock(&queue->mutex);
+    }
+}
+
+void stook__client_release(struct stook__inject *queue, stook_client *client)
+{
+    if (client) {
+        mtx_lock(&queue->mutex);
+        stook_client *unused = drop_reference(queue, client);
+        mtx_unlock(&queue->mutex);
+        client_free(unused);
+    }
+}
+
+/* --- the queue
+ * ------------------------------------------------------------------------------------ */
+
+bool stook__inject_init(struct stook__inject *queue, size_t limit)
+{
+    for (unsigned i = 0; i < STOOK__PRIORITIES; i++) {
+        queue->levels[i] = (struct stook__level){.last = NULL};
+    }
+    queue->clients = NULL;
+    client_init(queue, &queue->default_client, 1, limit);
     atomic_init(&queue->count, 0);
+    atomic_init(&queue->accepted, 0);
+    atomic_init(&queue->urgent, 0);
     atomic_init(&queue->closed, false);
     return mtx_init(&queue->mutex, mtx_plain) == thrd_success;
 }
 
 void stook__inject_fini(struct stook__inject *queue)
 {
+    STOOK_CHECK_API(queue->clients == &queue->default_client && !queue->default_client.next,
+                    "stook_executor_destroy() called before stook_client_release()");
     mtx_destroy(&queue->mutex);
 }
 
-bool stook__inject_push(struct stook__inject *queue, stook_future *first, stook_future *last,
-                        size_t count)
+enum stook_status stook__inject_push(struct stook__inject *queue, const struct stook__batch *batch,
+                                     enum stook__push how)
 {
-    last->next = NULL;
     mtx_lock(&queue->mutex);
-    if (stook__inject_is_closed(queue)) {
-        mtx_unlock(&queue->mutex);
-        return false;
-    }
-    if (queue->tail) {
-        queue->tail->next = first;
-    } else {
-        queue->head = first;
-    }
-    queue->tail = last;
-    /* order IJ.grow rlx: written under the mutex only; a reader without it is ordered by PK.wake */
-    a_add_rlx(&queue->count, count);
+    enum stook_status status = push(queue, batch, how);
     mtx_unlock(&queue->mutex);
-    return true;
+    return status;
 }
 
 stook_future *stook__inject_pop(struct stook__inject *queue)
 {
+    stook_client *client = NULL;
+    stook_client *unused = NULL;
+    struct stook__blocked *admitted = NULL;
+    enum stook_priority priority;
+    stook_future *task = NULL;
+
     if (stook__inject_seems_empty(queue)) {
         return NULL;
     }
     mtx_lock(&queue->mutex);
-    stook_future *task = queue->head;
-    if (task) {
-        queue->head = task->next;
-        if (!queue->head) {
-            queue->tail = NULL;
-        }
-        /* order IJ.shrink rlx: as IJ.grow */
-        a_add_rlx(&queue->count, (size_t)-1);
+    if (choose_priority(queue, &priority)) {
+        task = take(queue, priority, &client);
+        admitted = admit(queue, client);
+        unused = drop_reference(queue, client);
     }
     mtx_unlock(&queue->mutex);
+    wake_decided(admitted);
+    client_free(unused);
     return task;
 }
 
 void stook__inject_close(struct stook__inject *queue)
 {
+    struct stook__blocked *refused = NULL;
+
     mtx_lock(&queue->mutex);
-    /* order IJ.close rel -> IJ.closed: a submit that is refused comes after what the closer wrote */
+    /* order IJ.close rel -> IJ.closed: a submit that is refused comes after what the closer wrote
+     */
     a_store_rel(&queue->closed, true);
+    for (stook_client *client = queue->clients; client; client = client->next) {
+        while (client->first_blocked) {
+            struct stook__blocked *blocked = client->first_blocked;
+            client->first_blocked = blocked->next;
+            blocked->status = STOOK_SHUTDOWN;
+            blocked->is_listed = false;
+            blocked->next = refused;
+            refused = blocked;
+        }
+        client->last_blocked = NULL;
+    }
     mtx_unlock(&queue->mutex);
+    wake_decided(refused);
 }
 
 bool stook__inject_is_closed(const struct stook__inject *queue)
@@ -74,8 +411,20 @@ bool stook__inject_is_closed(const struct stook__inject *queue)
     return a_load_acq(&queue->closed);
 }
 
+size_t stook__inject_size(struct stook__inject *queue)
+{
+    /* order IJ.size rlx: a guess */
+    return a_load_rlx(&queue->count);
+}
+
 bool stook__inject_seems_empty(struct stook__inject *queue)
 {
     /* order IJ.look rlx: a guess; who needs more puts a fence before it (PK.sleep) */
     return a_load_rlx(&queue->count) == 0;
+}
+
+bool stook__inject_seems_urgent(struct stook__inject *queue)
+{
+    /* order IJ.urgent rlx: a guess */
+    return a_load_rlx(&queue->urgent) > 0;
 }

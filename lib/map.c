@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * The blocking map: the array is cut into chunks, each a task; built on submit and result alone.
+ * The blocking map: the array is cut into chunks, each a task; built on submit and result alone,
+ * but for its memory.
  *
  * Invariant: a chunk stops before item i only if an item before i has failed. So all items before
  * the first failure in input order are done, and that failure is found whatever the timing.
  */
-#include <stdlib.h>
+#include <stook/continuation.h>
 #include <stook/executor.h>
+#include "allocate.h"
 #include "atomics.h"
 
 /* Chunks per worker: enough to even out items of unequal length. */
@@ -62,11 +64,9 @@ static int run_chunk(void *arg, void **ret_value)
     return 0;
 }
 
-static struct map_chunk *chunks_create(struct map *map, size_t count, size_t chunk_count)
+static void chunks_init(struct map_chunk *chunks, struct map *map, size_t count, size_t chunk_count)
 {
-    struct map_chunk *chunks = malloc(chunk_count * sizeof *chunks);
-
-    for (size_t i = 0; chunks && i < chunk_count; i++) {
+    for (size_t i = 0; i < chunk_count; i++) {
         /* Sizes differ by one at most; the products of a plain i * count would overflow. */
         size_t small = count / chunk_count;
         size_t larger = count % chunk_count;
@@ -74,7 +74,6 @@ static struct map_chunk *chunks_create(struct map *map, size_t count, size_t chu
         size_t end = begin + small + (i < larger ? 1 : 0);
         chunks[i] = (struct map_chunk){.map = map, .begin = begin, .end = end, .stop = begin};
     }
-    return chunks;
 }
 
 /* Waits for all chunks and gives the outcome. */
@@ -123,19 +122,26 @@ enum stook_status stook_executor_map(stook_executor *executor, stook_task_fn *fn
     if (count == 0) {
         return STOOK_OK;
     }
+    if (stook_in_callback()) {
+        return STOOK_DEADLOCK; /* before anything is begun that it could not wait for */
+    }
     atomic_init(&map.first_failed, count);
     size_t most = (size_t)stook_executor_worker_count(executor) * CHUNKS_PER_WORKER;
     size_t chunk_count = count < most ? count : most;
-    struct map_chunk *chunks = chunks_create(&map, count, chunk_count);
-    stook_future **futures = malloc(chunk_count * sizeof *futures);
+    const struct stook_allocator *allocator = stook__executor_allocator(executor);
+    size_t chunks_size = chunk_count * sizeof(struct map_chunk);
+    size_t futures_size = chunk_count * sizeof(stook_future *);
+    struct map_chunk *chunks = stook__allocate(allocator, chunks_size);
+    stook_future **futures = stook__allocate(allocator, futures_size);
     if (chunks && futures) {
-        status = stook_executor_submit_many(executor, run_chunk, chunks, chunk_count,
+        chunks_init(chunks, &map, count, chunk_count);
+        status = stook_executor_submit_many(executor, NULL, run_chunk, chunks, chunk_count,
                                             sizeof *chunks, futures);
         if (status == STOOK_OK) {
             status = collect(&map, chunks, futures, chunk_count, count, ret_error);
         }
     }
-    free(futures);
-    free(chunks);
+    stook__deallocate(allocator, futures, futures_size);
+    stook__deallocate(allocator, chunks, chunks_size);
     return status;
 }

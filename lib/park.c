@@ -3,86 +3,22 @@
  * Sleeping and waking, lending and taking workers. The only store-load pair outside the deque lives
  * here: PK.wake <-> PK.sleep, argued in README.md, "Parking".
  *
- * Invariant, under the mutex: the sleeping half of `idle` is the length of idle_workers; a worker is
- * held by one thread, or idle, or resting; the threads that run a task without a worker are
- * `uncovered` plus as many as workers rest; a thread in the spare list holds none and runs nothing.
+ * Invariant, under the mutex: the sleeping half of `idle` is the length of idle_workers; a worker
+ * is held by one thread, or idle, or resting, or retired; while there is a surplus of workers none
+ * is idle; the threads that run a task without a worker are `uncovered` plus as many as workers
+ * rest; a thread in the spare list holds none and runs nothing.
  */
 #include "park.h"
-#include <stdlib.h>
-#include "task.h"
-
-/* Threads beyond the number of workers that may exist because others are blocked in waits. */
-#ifndef STOOK_MAX_EXTRA_THREADS
-#define STOOK_MAX_EXTRA_THREADS 512
-#endif
-
-/* The word `idle`: sleeping workers in the low half, searching threads in the high half. */
-enum { IDLE_SLEEPING = 1, IDLE_SEARCHING = 1 << 16, IDLE_SLEEPING_MASK = 0xffff };
+#include "counters.h"
+#include "options.h"
+#include "park_lists.h"
+#include "thread.h"
 
 static_assert(STOOK_MAX_WORKERS + STOOK_MAX_EXTRA_THREADS < 1 << 15, "both halves must fit");
 
-static bool word_wants_wake(uint32_t idle)
-{
-    return (idle & IDLE_SLEEPING_MASK) > 0 && idle < IDLE_SEARCHING;
-}
-
-/* Every change of `idle` comes through here. */
-static uint32_t idle_add(struct stook__park *park, uint32_t change)
-{
-    /* order PK.count rlx: made visible by the fences PK.sleep and PK.more, or by the mutex */
-    return a_add_rlx(&park->idle, change) + change;
-}
-
-/* Is there a task in any queue? Ordered by a fence before it. */
-static bool any_task(stook_executor *executor)
-{
-    if (!stook__inject_seems_empty(&executor->inject)) {
-        return true;
-    }
-    for (unsigned i = 0; i < executor->worker_count; i++) {
-        if (!stook__deque_seems_empty(&executor->workers[i].deque)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* --- lists; the mutex is held ----------------------------------------------------------------- */
-
-static void push_idle_worker(struct stook__park *park, struct stook__worker *worker)
-{
-    worker->next = park->idle_workers;
-    park->idle_workers = worker;
-}
-
-static struct stook__worker *pop_idle_worker(struct stook__park *park)
-{
-    struct stook__worker *worker = park->idle_workers;
-    if (worker) {
-        park->idle_workers = worker->next;
-    }
-    return worker;
-}
-
-static void push_spare(struct stook__park *park, struct stook__thread *thread)
-{
-    stook__event_reset(&thread->event);
-    thread->next = park->spare;
-    park->spare = thread;
-}
-
-static struct stook__thread *pop_spare(struct stook__park *park)
-{
-    struct stook__thread *thread = park->spare;
-    if (thread) {
-        park->spare = thread->next;
-    }
-    return thread;
-}
-
 /* Ends the executor if it is closed and nothing can happen any more. The caller has looked at all
- * queues after a fence and found nothing. That look may have come before the close; but whoever closes
- * is busy while it does, and looks again when it is no longer. */
+ * queues after a fence and found nothing. That look may have come before the close; but whoever
+ * closes is busy while it does, and looks again when it is no longer. */
 static void end_if_done(stook_executor *executor)
 {
     struct stook__park *park = &executor->park;
@@ -91,87 +27,34 @@ static void end_if_done(stook_executor *executor)
     uint32_t sleeping = a_load_rlx(&park->idle) & IDLE_SLEEPING_MASK;
 
     /* order PK.none rlx: as PK.all */
-    bool all_idle = sleeping == executor->worker_count && a_load_rlx(&park->uncovered) == 0;
+    bool all_idle = sleeping == stook__worker_count(executor) && a_load_rlx(&park->uncovered) == 0;
 
     if (!closed || !all_idle || park->busy > 0 || park->exiting) {
         return;
     }
     park->exiting = true;
-    for (struct stook__thread *thread = pop_spare(park); thread; thread = pop_spare(park)) {
+    for (struct stook__thread *thread = stook__park_pop_spare(park); thread;
+         thread = stook__park_pop_spare(park)) {
         stook__event_set(&thread->event);
     }
 }
 
 /* --- threads ---------------------------------------------------------------------------------- */
 
-static struct stook__thread *thread_create(stook_executor *executor, struct stook__worker *worker,
-                                           unsigned number)
-{
-    struct stook__thread *thread = calloc(1, sizeof *thread);
-    if (!thread) {
-        return NULL;
-    }
-    if (!stook__event_init(&thread->event)) {
-        free(thread);
-        return NULL;
-    }
-    thread->executor = executor;
-    thread->worker = worker;
-    thread->searching = worker != NULL;
-    thread->number = number;
-    if (worker) {
-        stook__event_set(&thread->event);
-    }
-    return thread;
-}
-
-/* Starts a thread that holds `worker`, or that begins as a spare if it is NULL. The mutex is not
- * held: this takes a while. The record is listed first, so that the thread cannot be missed. */
-static bool thread_start(stook_executor *executor, struct stook__worker *worker, unsigned number)
-{
-    struct stook__park *park = &executor->park;
-    struct stook__thread *thread = thread_create(executor, worker, number);
-    thrd_t handle;
-
-    if (!thread) {
-        return false;
-    }
-    mtx_lock(&park->mutex);
-    park->alive++;
-    thread->next_created = park->created;
-    park->created = thread;
-    if (!worker) {
-        push_spare(park, thread);
-    }
-    mtx_unlock(&park->mutex);
-    if (stook__platform_start_thread(&handle, park->thread_main, thread)) {
-        return true;
-    }
-    mtx_lock(&park->mutex);
-    park->alive--;
-    struct stook__thread **at = &park->created;
-    while (*at != thread) {
-        at = &(*at)->next_created;
-    }
-    *at = thread->next_created;
-    if (!worker) {
-        pop_spare(park); /* only while the executor is created: nobody else pops or pushes */
-    }
-    mtx_unlock(&park->mutex);
-    stook__event_fini(&thread->event);
-    free(thread);
-    return false;
-}
-
-bool stook__park_init(stook_executor *executor, thrd_start_t thread_main)
+bool stook__park_init(stook_executor *executor)
 {
     struct stook__park *park = &executor->park;
 
-    *park = (struct stook__park){.thread_main = thread_main};
-    atomic_init(&park->idle, executor->worker_count * IDLE_SLEEPING);
+    *park = (struct stook__park){.idle_workers = NULL};
+    atomic_init(&park->idle, executor->options.workers * IDLE_SLEEPING);
     atomic_init(&park->uncovered, 0);
-    for (unsigned i = executor->worker_count; i > 0; i--) {
-        push_idle_worker(park, &executor->workers[i - 1]);
+    atomic_init(&park->surplus, 0);
+    for (unsigned i = executor->options.workers; i > 0; i--) {
+        stook__park_push_idle(park, &executor->workers[i - 1]);
+    }
+    for (unsigned i = executor->options.max_workers; i > executor->options.workers; i--) {
+        executor->workers[i - 1].next = park->retired;
+        park->retired = &executor->workers[i - 1];
     }
     return mtx_init(&park->mutex, mtx_plain) == thrd_success;
 }
@@ -181,97 +64,177 @@ void stook__park_fini(stook_executor *executor)
     mtx_destroy(&executor->park.mutex);
 }
 
-bool stook__park_add_thread(stook_executor *executor)
+/* Only while the executor is created, by one thread. */
+static bool add_spare_thread(stook_executor *executor)
 {
     struct stook__park *park = &executor->park;
+    struct stook__thread *thread = stook__thread_create(executor, NULL, park->next_number);
 
+    if (!thread) {
+        return false;
+    }
     mtx_lock(&park->mutex);
-    unsigned number = park->created_count++;
+    park->next_number++;
+    park->alive++;
+    park->staying++;
+    stook__park_push_spare(thread); /* before it starts, so that it cannot be missed */
     mtx_unlock(&park->mutex);
-    return thread_start(executor, NULL, number);
+    if (stook__thread_start(thread)) {
+        return true;
+    }
+    mtx_lock(&park->mutex);
+    park->next_number--;
+    park->alive--;
+    park->staying--;
+    stook__park_unlink_spare(thread);
+    mtx_unlock(&park->mutex);
+    stook__thread_free(thread);
+    return false;
 }
 
-void stook__park_join(stook_executor *executor)
+bool stook__park_start(stook_executor *executor)
 {
     struct stook__park *park = &executor->park;
+    unsigned count = executor->options.workers;
+    bool waits = executor->options.thread_init != NULL;
+    struct stook__event started;
 
+    if (waits) {
+        if (!stook__event_init(&started)) {
+            return false;
+        }
+        park->starting = count;
+        park->started = &started;
+    }
+    stook__park_hold(executor); /* a hook that fails closes it: the end waits for all threads */
+    while (park->next_number < count && add_spare_thread(executor)) {
+    }
+    bool all = park->next_number == count;
+    if (waits) {
+        if (all) { /* else it is never set */
+            stook__event_wait_until(&started, STOOK_FOREVER);
+        }
+        stook__event_fini(&started);
+    }
+    stook__park_let_go(executor);
+    return all;
+}
+
+bool stook__park_has_threads(const stook_executor *executor)
+{
+    return executor->park.next_number > 0;
+}
+
+/* One thread more has been through its thread_init. */
+static void note_start(struct stook__park *park)
+{
     mtx_lock(&park->mutex);
-    struct stook__thread *thread = park->created;
-    park->created = NULL;
+    bool is_last = park->starting > 0 && --park->starting == 0;
     mtx_unlock(&park->mutex);
-    while (thread) {
-        struct stook__thread *next = thread->next_created;
-        thrd_join(thread->handle, NULL);
-        stook__event_fini(&thread->event);
-        free(thread);
-        thread = next;
+    if (is_last) {
+        stook__event_set(park->started);
     }
 }
 
-bool stook__park_leave(stook_executor *executor)
+bool stook__park_leave(struct stook__thread *thread)
+{
+    struct stook__park *park = &thread->executor->park;
+
+    mtx_lock(&park->mutex);
+    struct stook__thread *previous = park->left;
+    park->left = thread;
+    bool is_last = --park->alive == 0;
+    mtx_unlock(&park->mutex);
+    stook__thread_join(previous); /* it has left: only moments */
+    stook__thread_free(previous);
+    return is_last;
+}
+
+struct stook__thread *stook__park_join(stook_executor *executor)
 {
     struct stook__park *park = &executor->park;
 
     mtx_lock(&park->mutex);
-    bool is_last = --park->alive == 0;
+    struct stook__thread *thread = park->left;
+    park->left = NULL;
     mtx_unlock(&park->mutex);
-    return is_last;
+    stook__thread_join(thread); /* and so all: each has joined the one before it */
+    return thread;
 }
 
 /* --- waking ----------------------------------------------------------------------------------- */
 
-/* Sets one idle worker to work, unless somebody searches already. */
+static void wake_one(stook_executor *executor);
+
+/* No thread could be started for this worker, which counts as searching. Threads that come free
+ * will look: none becomes spare beside an idle worker without having looked. */
+static void give_back(stook_executor *executor, struct stook__worker *worker)
+{
+    struct stook__park *park = &executor->park;
+
+    mtx_lock(&park->mutex);
+    park->alive--;
+    park->staying--;
+    if (stook__park_retire_surplus(park, worker)) {
+        stook__idle_add(park, 0U - (uint32_t)IDLE_SEARCHING);
+    } else {
+        stook__park_push_idle(park, worker);
+        stook__idle_add(park, (uint32_t)IDLE_SLEEPING - IDLE_SEARCHING);
+    }
+    /* order PK.refused sc <-> PK.wake: as PK.sleep */
+    a_fence_sc();
+    bool more = stook__park_any_task(executor);
+    if (!more) {
+        end_if_done(executor);
+    }
+    /* A thread may have become spare meanwhile, and found no idle worker to look with. */
+    bool again = more && park->spare;
+    mtx_unlock(&park->mutex);
+    if (again) {
+        wake_one(executor);
+    }
+}
+
+/* Sets one idle worker to work, unless somebody searches already. Starts a thread for it if none is
+ * spare, without the mutex: that takes a while. */
 static void wake_one(stook_executor *executor)
 {
     struct stook__park *park = &executor->park;
 
     mtx_lock(&park->mutex);
     /* order PK.exact rlx: after the caller's fence; the sleeping half is exact under the mutex */
-    if (park->exiting || !word_wants_wake(a_load_rlx(&park->idle))) {
+    if (park->exiting || !stook__idle_wants_wake(a_load_rlx(&park->idle))) {
         mtx_unlock(&park->mutex); /* exiting: the task that was submitted has been run by others */
         return;
     }
-    struct stook__worker *worker = pop_idle_worker(park);
-    struct stook__thread *thread = pop_spare(park);
-    unsigned number = park->created_count;
-    bool create = !thread && number < executor->worker_count + STOOK_MAX_EXTRA_THREADS;
+    struct stook__worker *worker = stook__park_pop_idle(park);
+    struct stook__thread *thread = stook__park_pop_spare(park);
 
-    if (!thread && !create) {
-        push_idle_worker(park, worker);
-        mtx_unlock(&park->mutex);
-        return;
-    }
-    idle_add(park, (uint32_t)IDLE_SEARCHING - IDLE_SLEEPING);
     if (thread) {
         thread->worker = worker;
         thread->searching = true;
-    } else {
-        park->created_count++;
+    } else if (park->staying >=
+               stook__worker_count(executor) + executor->options.max_extra_threads) {
+        stook__park_push_idle(park, worker);
+        mtx_unlock(&park->mutex);
+        return;
+    }
+    stook__idle_add(park, (uint32_t)IDLE_SEARCHING - IDLE_SLEEPING);
+    unsigned number = park->next_number;
+    if (!thread) {
+        park->next_number++;
+        park->alive++;
+        park->staying++;
     }
     mtx_unlock(&park->mutex);
     if (thread) {
         stook__event_set(&thread->event);
         return;
     }
-    if (!thread_start(executor, worker, number)) {
-        /* Nobody can look now. Threads that come free will: none becomes spare beside an idle worker
-         * without having looked. */
-        mtx_lock(&park->mutex);
-        park->created_count--;
-        push_idle_worker(park, worker);
-        idle_add(park, (uint32_t)IDLE_SLEEPING - IDLE_SEARCHING);
-        /* order PK.refused sc <-> PK.wake: as PK.sleep */
-        a_fence_sc();
-        bool more = any_task(executor);
-        if (!more) {
-            end_if_done(executor);
-        }
-        /* A thread may have become spare meanwhile, and found no idle worker to look with. */
-        bool again = more && park->spare;
-        mtx_unlock(&park->mutex);
-        if (again) {
-            wake_one(executor);
-        }
+    thread = stook__thread_create(executor, worker, number);
+    if (!thread || !stook__thread_start(thread)) {
+        stook__thread_free(thread);
+        give_back(executor, worker);
     }
 }
 
@@ -281,7 +244,7 @@ void stook__park_notify(stook_executor *executor)
      * looked before the other wrote */
     a_fence_sc();
     /* order PK.ask rlx: ordered by the fence above */
-    if (word_wants_wake(a_load_rlx(&executor->park.idle))) {
+    if (stook__idle_wants_wake(a_load_rlx(&executor->park.idle))) {
         wake_one(executor);
     }
 }
@@ -290,7 +253,7 @@ void stook__park_search(struct stook__thread *thread)
 {
     if (!thread->searching) {
         thread->searching = true;
-        idle_add(&thread->executor->park, IDLE_SEARCHING);
+        stook__idle_add(&thread->executor->park, IDLE_SEARCHING);
     }
 }
 
@@ -302,29 +265,99 @@ void stook__park_found(struct stook__thread *thread)
         return;
     }
     thread->searching = false;
-    if (!word_wants_wake(idle_add(&executor->park, 0U - (uint32_t)IDLE_SEARCHING))) {
+    if (!stook__idle_wants_wake(stook__idle_add(&executor->park, 0U - (uint32_t)IDLE_SEARCHING))) {
         return;
     }
-    /* order PK.more sc <-> PK.wake: a submit that relied on this searcher has a task in a queue, and
-     * this thread must see it now that it no longer searches */
+    /* order PK.more sc <-> PK.wake: a submit that relied on this searcher has a task in a queue,
+     * and this thread must see it now that it no longer searches */
     a_fence_sc();
-    if (any_task(executor)) {
+    if (stook__park_any_task(executor)) {
         wake_one(executor);
     }
 }
 
 /* --- sleeping --------------------------------------------------------------------------------- */
 
-/* Sleeps as a spare. True: it holds a worker now. */
-static bool sleep_as_spare(struct stook__thread *thread)
+/* A thread that has no task: becomes spare, or takes an idle worker that nobody could be had for.
+ * Then there may be tasks, and it searches; true. The mutex is held. */
+static bool come_free(struct stook__thread *thread)
 {
-    stook__event_wait_until(&thread->event, STOOK_FOREVER);
-    return thread->worker != NULL;
+    struct stook__park *park = &thread->executor->park;
+    struct stook__worker *worker = stook__park_pop_idle(park);
+
+    if (!worker) {
+        stook__park_push_spare(thread);
+        return false;
+    }
+    stook__idle_add(park, (uint32_t)IDLE_SEARCHING - IDLE_SLEEPING);
+    thread->searching = true;
+    thread->worker = worker;
+    return true;
+}
+
+enum moment { MOMENT_LEAVE, MOMENT_STAY, MOMENT_MISSED };
+
+/* A spare thread's moment to leave has come. MOMENT_MISSED: it has just been taken off the list,
+ * and its event is on its way. */
+static enum moment leave_or_stay(struct stook__thread *thread)
+{
+    struct stook__park *park = &thread->executor->park;
+    enum moment moment = MOMENT_MISSED;
+
+    mtx_lock(&park->mutex);
+    if (thread->is_spare && stook__park_has_surplus_threads(thread->executor)) {
+        stook__park_unlink_spare(thread);
+        park->staying--;
+        moment = MOMENT_LEAVE;
+    } else if (thread->is_spare) {
+        thread->stay_until_ns = STOOK_FOREVER;
+        moment = MOMENT_STAY;
+    }
+    mtx_unlock(&park->mutex);
+    return moment;
+}
+
+/* A spare thread was woken without a worker: the executor has ended, or been made smaller. */
+static bool look_again(struct stook__thread *thread, bool *ret_has_worker)
+{
+    struct stook__park *park = &thread->executor->park;
+
+    mtx_lock(&park->mutex);
+    bool stays = !park->exiting;
+    *ret_has_worker = stays && come_free(thread);
+    mtx_unlock(&park->mutex);
+    return stays;
+}
+
+bool stook__park_sleep(struct stook__thread *thread)
+{
+    bool has_worker = false;
+
+    while (!has_worker) {
+        while (!stook__event_wait_until(&thread->event, thread->stay_until_ns)) {
+            switch (leave_or_stay(thread)) {
+            case MOMENT_LEAVE:
+                return false;
+            case MOMENT_STAY:
+                break;
+            case MOMENT_MISSED:
+                thread->stay_until_ns = STOOK_FOREVER;
+                break;
+            }
+        }
+        has_worker = thread->worker != NULL;
+        if (!has_worker && !look_again(thread, &has_worker)) {
+            return false;
+        }
+    }
+    return true;
 }
 
 bool stook__park_begin(struct stook__thread *thread)
 {
-    return sleep_as_spare(thread); /* at once if it was created with one, or has been given one */
+    note_start(&thread->executor->park);
+    return stook__park_sleep(
+        thread); /* at once if it was created with one, or has been given one */
 }
 
 bool stook__park_idle(struct stook__thread *thread)
@@ -334,27 +367,28 @@ bool stook__park_idle(struct stook__thread *thread)
     uint32_t leave = thread->searching ? (uint32_t)IDLE_SEARCHING : 0;
 
     mtx_lock(&park->mutex);
-    if (stook__park_must_rest(executor)) {
+    if (stook__park_must_rest(executor) || stook__park_must_retire(executor)) {
         mtx_unlock(&park->mutex);
-        return true; /* the next dispatch lets the worker rest */
+        return true; /* the next dispatch sees to it */
     }
-    push_idle_worker(park, thread->worker);
-    idle_add(park, IDLE_SLEEPING - leave);
+    stook__park_push_idle(park, thread->worker);
+    stook__idle_add(park, IDLE_SLEEPING - leave);
     /* order PK.sleep sc <-> PK.wake: see there */
     a_fence_sc();
-    if (any_task(executor)) {
-        pop_idle_worker(park); /* the mutex was held: it is this thread's still */
-        idle_add(park, (uint32_t)IDLE_SEARCHING - IDLE_SLEEPING);
+    if (stook__park_any_task(executor)) {
+        stook__park_pop_idle(park); /* the mutex was held: it is this thread's still */
+        stook__idle_add(park, (uint32_t)IDLE_SEARCHING - IDLE_SLEEPING);
         thread->searching = true;
         mtx_unlock(&park->mutex);
         return true;
     }
+    stook__count(executor, STOOK__PARKED, 1);
     thread->worker = NULL;
     thread->searching = false;
-    push_spare(park, thread);
+    stook__park_push_spare(thread);
     end_if_done(executor);
     mtx_unlock(&park->mutex);
-    return sleep_as_spare(thread);
+    return stook__park_sleep(thread);
 }
 
 /* --- lending ---------------------------------------------------------------------------------- */
@@ -397,32 +431,37 @@ bool stook__park_rest(struct stook__thread *thread)
         return true; /* another was faster: this thread still holds its worker */
     }
     change_uncovered(park, 0U - 1U);
-    struct stook__worker *worker = pop_idle_worker(park);
+    struct stook__worker *worker = stook__park_pop_idle(park);
     if (worker) { /* one that nobody could be had for: it rests, and this thread goes on */
-        idle_add(park, 0U - (uint32_t)IDLE_SLEEPING);
+        stook__idle_add(park, 0U - (uint32_t)IDLE_SLEEPING);
     } else {
         worker = thread->worker;
         thread->worker = NULL;
-        push_spare(park, thread);
+        stook__park_push_spare(thread);
     }
     worker->next = park->resting;
     park->resting = worker;
     bool keeps_worker = thread->worker != NULL; /* as a spare it may be given one at any time */
     mtx_unlock(&park->mutex);
-    return keeps_worker || sleep_as_spare(thread);
+    return keeps_worker || stook__park_sleep(thread);
 }
 
-/* Makes `worker` idle though its thread is not looking for work; the mutex is held, and released. */
+/* Makes `worker` idle though its thread is not looking for work; the mutex is held, and released.
+ */
 static void idle_worker_and_unlock(stook_executor *executor, struct stook__worker *worker)
 {
     struct stook__park *park = &executor->park;
 
-    push_idle_worker(park, worker);
-    idle_add(park, IDLE_SLEEPING);
+    if (stook__park_retire_surplus(park, worker)) {
+        mtx_unlock(&park->mutex);
+        return; /* nobody sleeps: the others find what lies in its deque */
+    }
+    stook__park_push_idle(park, worker);
+    stook__idle_add(park, IDLE_SLEEPING);
     mtx_unlock(&park->mutex);
     /* order PK.lend sc <-> PK.wake: as PK.sleep, for a worker whose thread will not look itself */
     a_fence_sc();
-    if (any_task(executor)) {
+    if (stook__park_any_task(executor)) {
         wake_one(executor);
     }
 }
@@ -432,6 +471,9 @@ void stook__park_release(struct stook__thread *thread)
     stook_executor *executor = thread->executor;
     struct stook__park *park = &executor->park;
 
+    if (thread->released++ > 0) {
+        return;
+    }
     mtx_lock(&park->mutex);
     struct stook__worker *worker = thread->worker ? thread->worker : stop_running_without(park);
     thread->worker = NULL;
@@ -447,39 +489,39 @@ void stook__park_resume(struct stook__thread *thread)
 {
     struct stook__park *park = &thread->executor->park;
 
+    if (--thread->released > 0) {
+        return;
+    }
     mtx_lock(&park->mutex);
     park->busy--;
-    thread->worker = pop_idle_worker(park);
+    thread->worker = stook__park_pop_idle(park);
     if (thread->worker) {
-        idle_add(park, 0U - (uint32_t)IDLE_SLEEPING);
+        stook__idle_add(park, 0U - (uint32_t)IDLE_SLEEPING);
     } else {
         change_uncovered(park, 1);
     }
     mtx_unlock(&park->mutex);
+    stook__thread_bind(thread);
 }
 
 bool stook__park_settle(struct stook__thread *thread)
 {
-    stook_executor *executor = thread->executor;
-    struct stook__park *park = &executor->park;
+    struct stook__park *park = &thread->executor->park;
 
     mtx_lock(&park->mutex);
     struct stook__worker *worker = stop_running_without(park);
-    if (!worker && (worker = pop_idle_worker(park)) != NULL) {
-        /* One that nobody could be had for: there may be tasks, so look. */
-        idle_add(park, (uint32_t)IDLE_SEARCHING - IDLE_SLEEPING);
-        thread->searching = true;
-    }
-    if (worker) {
+    bool has_worker = worker != NULL;
+    if (has_worker) {
         thread->worker = worker;
     } else {
-        push_spare(park, thread);
+        has_worker = come_free(thread);
     }
     mtx_unlock(&park->mutex);
-    return worker || sleep_as_spare(thread);
+    return has_worker || stook__park_sleep(thread);
 }
 
-/* --- ending ------------------------------------------------------------------------------------ */
+/* --- ending ------------------------------------------------------------------------------------
+ */
 
 void stook__park_hold(stook_executor *executor)
 {
@@ -494,7 +536,7 @@ void stook__park_let_go(stook_executor *executor)
     executor->park.busy--;
     /* order PK.close sc <-> PK.wake: as PK.sleep */
     a_fence_sc();
-    if (!any_task(executor)) {
+    if (!stook__park_any_task(executor)) {
         end_if_done(executor);
     }
     mtx_unlock(&executor->park.mutex);

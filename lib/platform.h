@@ -7,13 +7,18 @@
 #ifndef STOOK_PLATFORM_H
 #define STOOK_PLATFORM_H
 
+#include <pthread.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <threads.h>
 #include "atomics.h"
 #include "config.h"
 
 #define STOOK_CACHE_LINE 64
+
+/* As many CPUs as Linux can be built for today: 8192. */
+#define STOOK_CPU_WORDS (8192 / 8 / sizeof(unsigned long))
 
 /* An event: one thread waits for it, another sets it, once; then it may be reset.
  *
@@ -38,14 +43,68 @@ void stook__event_set(struct stook__event *event);
 /* Returns true when it is set, false when the deadline has passed first. */
 bool stook__event_wait_until(struct stook__event *event, int64_t deadline_ns);
 
-/* Starts a thread that blocks all signals but those that its own faults raise. False if the system
- * refuses. */
-bool stook__platform_start_thread(thrd_t *ret_handle, thrd_start_t fn, void *arg);
+/* A bell: one thread waits for it, again and again; any others ring it, whom a signal handler may
+ * be among. Rings before a wait returns count as one. All that a ringer wrote before is visible to
+ * the wait that its ring ends. */
+struct stook__bell {
+#if STOOK_PLATFORM_LINUX
+    _Atomic(uint32_t) word; /* BELL_QUIET, BELL_RUNG, BELL_SLEPT_ON */
+#else
+    _Atomic(uint32_t) rung; /* not yet told to the waiter: 0 or 1 */
+    int read_end;           /* of a pipe, both ends non-blocking */
+    int write_end;
+#endif
+};
+
+/* False if the system refuses a pipe (never on Linux). */
+bool stook__bell_init(struct stook__bell *bell);
+/* Only when nobody waits and nobody can ring any more. */
+void stook__bell_fini(struct stook__bell *bell);
+/* Any thread, and signal handlers: takes no lock, never blocks, leaves errno alone. */
+void stook__bell_ring(struct stook__bell *bell);
+/* Returns true if it was rung since the last wait that returned true, at once or when it is; false
+ * when the deadline has passed first. One thread at a time. */
+bool stook__bell_wait_until(struct stook__bell *bell, int64_t deadline_ns);
+
+/* A thread, for the one who joins it. POSIX threads, since C11's have neither a stack size nor
+ * affinity. */
+struct stook__handle {
+    pthread_t id;
+};
+
+/* Starts a thread that blocks all signals but those that its own faults raise; stack_size 0: the
+ * system's default. False if the system refuses. */
+bool stook__platform_start_thread(void *(*fn)(void *arg), void *arg, size_t stack_size);
+
+/* Whether threads may have stacks of this size, which is not 0. */
+bool stook__platform_is_stack_size(size_t stack_size);
+
+/* The calling thread's. */
+struct stook__handle stook__platform_this_thread(void);
+
+/* Waits until the thread has ended. Once for each thread that was started. */
+void stook__platform_join_thread(struct stook__handle handle);
 
 /* Names the calling thread; at most 15 bytes are shown. Does nothing where it cannot be done. */
 void stook__platform_name_thread(const char *name);
 
-/* CPUs that this process may use, at least 1. */
+/* The CPUs that a thread may use; none where that cannot be known. */
+struct stook__cpus {
+    unsigned count;
+#if STOOK_PLATFORM_LINUX
+    unsigned long mask[STOOK_CPU_WORDS];
+#endif
+};
+
+/* Those of the calling thread. */
+void stook__platform_get_cpus(struct stook__cpus *ret_cpus);
+
+/* Binds the calling thread to all of them (index negative), or to the one with this index, modulo
+ * their number. Does nothing if there are none; a refusal is no harm. */
+void stook__platform_bind(const struct stook__cpus *cpus, int index);
+
+/* CPUs that the calling thread may use, at least 1: its affinity mask, and its cgroup's quota
+ * rounded up. Portable: the CPUs online. */
 unsigned stook__platform_cpu_count(void);
 
 int64_t stook__platform_now_ns(void);

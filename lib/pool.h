@@ -9,19 +9,25 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stook/executor.h>
+#include <stook/token.h>
 #include <threads.h>
 #include "atomics.h"
+#include "counters.h"
 #include "deque.h"
+#include "deadlock.h"
 #include "inject.h"
 #include "platform.h"
+#include "timer.h"
 
 /* A place in which one task runs at a time. All but the deque's thief side belongs to the thread
  * that holds it, or is guarded by the park mutex while nobody does. */
 struct stook__worker {
     struct stook__deque deque;
-    struct stook__worker *next; /* in the list of idle workers */
+    struct stook__worker *next; /* in the list of idle, resting or retired workers */
     uint32_t random;            /* xorshift state, never 0; picks the first victim */
     uint32_t dispatches;        /* tasks looked for, modulo 2^32; see FAIRNESS_PERIOD */
+    unsigned passes;            /* times in a row that a HIGH task went before the own ones */
+    struct stook__counters counters;
     size_t husks; /* tasks run in place that may still lie in the deque: an upper bound */
 };
 
@@ -29,49 +35,82 @@ struct stook__worker {
 struct stook__frame {
     stook_future *task;
     struct stook__frame *below;
+    unsigned depth;    /* number of frames, this one included */
+    unsigned blocking; /* stook_task_begin_blocking() without its end */
 };
 
 struct stook__thread {
     stook_executor *executor;
     struct stook__worker *worker; /* held; NULL: none. Given under the park mutex, before `event`;
                                      else the thread's own */
-    struct stook__frame *frame;   /* topmost; the thread's own */
-    unsigned depth;               /* number of frames; the thread's own */
+    unsigned released;            /* park_release() without its resume; the thread's own */
     bool searching;               /* counted in `idle`; the thread's own while it holds a worker */
-    struct stook__event event;    /* it was given a worker, or is to exit */
-    struct stook__thread *next;   /* in the list of spare threads */
-    struct stook__thread *next_created;
-    unsigned number; /* for its name; constant */
-    thrd_t handle;   /* written by the thread itself, read by the one who joins it */
+    struct stook__event event;    /* set when it is taken off the list of spare threads */
+    bool is_spare;                /* in that list; guarded by the park mutex, as are its links */
+    struct stook__thread *next;
+    struct stook__thread *previous;
+    int64_t stay_until_ns;       /* how long it sleeps as a spare before it asks whether to leave */
+    unsigned number;             /* constant */
+    int bound_to;                /* index of the worker whose CPU it is bound to; -1: all CPUs */
+    bool is_initialised;         /* thread_init has not failed in it; the thread's own */
+    struct stook__handle handle; /* written by the thread itself, read by the one who joins it */
 };
 
 struct stook__park {
     _Alignas(STOOK_CACHE_LINE) _Atomic(uint32_t) idle; /* sleeping and searching; park.c */
     _Atomic(uint32_t)
-        uncovered; /* threads that run a task without a worker, and for which no worker
+        uncovered;             /* threads that run a task without a worker, and for which no worker
                                     rests; changed under the mutex, read at every dispatch */
+    _Atomic(uint32_t) surplus; /* workers to be retired when their threads next look for a task; as
+                                  uncovered */
     _Alignas(STOOK_CACHE_LINE) mtx_t mutex; /* guards the rest, and every change of a list */
     struct stook__worker *idle_workers;     /* last in, first out */
     struct stook__worker *resting;          /* workers that rest for threads that run without one */
+    struct stook__worker *retired;          /* those that are not open */
     struct stook__thread *spare;            /* threads that hold no worker and run no task; LIFO */
-    struct stook__thread *created;          /* all threads, for joining */
-    unsigned created_count;
-    unsigned alive;           /* threads that have not left their main function */
-    unsigned busy;            /* threads in a wait, and others that keep the executor from ending */
-    bool exiting;             /* all is done: threads leave */
-    thrd_start_t thread_main; /* constant */
+    struct stook__thread *left;             /* the last thread that left: not joined yet */
+    unsigned next_number;                   /* of the next thread */
+    unsigned alive;                         /* threads that have not left, or are being started */
+    unsigned staying;  /* those of them that were not let go for want of work */
+    unsigned busy;     /* threads in a wait, and others that keep the executor from ending */
+    bool exiting;      /* all is done: threads leave */
+    unsigned starting; /* threads for which create still waits */
+    struct stook__event *started; /* create's; set when `starting` comes down to 0 */
+};
+
+/* The word `cancelling`; bits are only ever added. */
+enum {
+    STOOK__CANCELS = 1, /* by a shutdown */
+    STOOK__BROKEN = 2   /* a thread_init failed; cancels too */
 };
 
 struct stook_executor {
     struct stook__inject inject;
     struct stook__park park;
-    struct stook__worker *workers; /* worker_count of them, constant */
-    unsigned worker_count;
+    struct stook__timer timer;
+    struct stook__waits waits;
+    struct stook__counters elsewhere; /* what threads without a worker did */
+    stook_token *root;                /* of its tokens */
+    unsigned generation;              /* of the process that made it; fork.h */
+    struct stook__worker *workers;    /* max_workers of them; constant */
+    _Atomic(unsigned) worker_count;   /* how many of them are open; changed under the park mutex */
+    struct stook_executor_options
+        options; /* resolved; constant. Its pointers lead to the next two */
+    struct stook_allocator allocator;
     char name_prefix[16];
-    _Atomic(bool) cancelling; /* what is dequeued is cancelled, not run */
-    stook_future *ended;      /* completed by the last thread; shutdown waits for it */
-    mtx_t join_mutex;         /* guards joined */
+    struct stook__cpus cpus;            /* the creator's; constant */
+    void *(*thread_main)(void *thread); /* constant */
+    _Atomic(uint32_t) cancelling;       /* STOOK__CANCELS and more: what is dequeued is not run */
+    stook_future *ended;                /* completed by the last thread; shutdown waits for it */
+    uintptr_t mark;                     /* checks.h */
+    mtx_t join_mutex;                   /* guards joined */
     bool joined;
 };
+
+static inline unsigned stook__worker_count(const stook_executor *executor)
+{
+    /* order PK.size rlx: a number; exact under the park mutex */
+    return a_load_rlx(&executor->worker_count);
+}
 
 #endif

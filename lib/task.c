@@ -9,7 +9,11 @@
 #include "task.h"
 #include <stdlib.h>
 #include <threads.h>
+#include "allocate.h"
+#include "bond.h"
+#include "callback.h"
 #include "checks.h"
+#include "fork.h"
 
 /* A holder of TASK_LOCKED has a handful of instructions to go, unless it was preempted. */
 enum { LOCK_SPINS = 64 };
@@ -23,33 +27,143 @@ static void lock_pause(unsigned *spins)
     }
 }
 
-stook_future *stook__task_create(stook_executor *executor, stook_task_fn *fn, void *arg,
-                                 uint32_t refs)
+/* --- memory ------------------------------------------------------------------------------------
+ */
+
+/* Stands before a record that did not come from malloc(). */
+struct prefix {
+    struct stook_allocator allocator;
+    size_t size; /* in all */
+};
+
+static_assert(sizeof(struct prefix) % _Alignof(max_align_t) == 0, "keeps the record aligned");
+
+static struct prefix *prefix_of(stook_future *task)
 {
-    stook_future *task = malloc(sizeof *task);
+    return (struct prefix *)((char *)task - sizeof(struct prefix));
+}
+
+static stook_future *record_create(const struct stook_allocator *allocator, size_t size,
+                                   uint32_t *ret_flags)
+{
+    if (!allocator) {
+        *ret_flags = 0;
+        return malloc(size);
+    }
+    *ret_flags = TASK_PREFIXED;
+    struct prefix *prefix = stook__allocate(allocator, sizeof *prefix + size);
+    if (!prefix) {
+        return NULL;
+    }
+    *prefix = (struct prefix){.allocator = *allocator, .size = sizeof *prefix + size};
+    return (stook_future *)(prefix + 1);
+}
+
+static void record_destroy(stook_future *task, uint32_t word)
+{
+    if (task->bond) {
+        stook__bond_fini(task->bond);
+    }
+    stook__store_kept(&task->home, TASK_DEAD);
+    if (word & TASK_PREFIXED) {
+        struct prefix *prefix = prefix_of(task);
+        struct stook_allocator allocator = prefix->allocator;
+        stook__deallocate(&allocator, prefix, prefix->size);
+    } else {
+        free(task);
+    }
+}
+
+stook_future *stook__task_create_sized(const struct stook_allocator *allocator, size_t size,
+                                       stook_executor *executor, stook_task_fn *fn, void *arg,
+                                       uint32_t refs)
+{
+    uint32_t flags;
+    stook_future *task = record_create(allocator, size, &flags);
+
     if (!task) {
         return NULL;
     }
-    atomic_init(&task->word, refs * TASK_REF | STOOK_STATE_PENDING);
+    atomic_init(&task->word, refs * TASK_REF | flags | STOOK_STATE_PENDING);
     task->code = 0;
     task->fn = fn;
     task->arg = arg;
-    task->executor = executor;
+    task->home = (uintptr_t)executor | stook__fork_generation() % TASK_GENERATIONS;
     task->waiters = NULL;
     task->next = NULL;
     task->destroy = NULL;
+    task->bond = NULL;
     return task;
+}
+
+stook_future *stook__task_create(const struct stook_allocator *allocator, stook_executor *executor,
+                                 stook_task_fn *fn, void *arg, uint32_t refs)
+{
+    return stook__task_create_sized(allocator, sizeof(stook_future), executor, fn, arg, refs);
+}
+
+void stook__task_discard(stook_future *task)
+{
+    /* order FU.discard rlx: nobody else has seen it */
+    record_destroy(task, a_load_rlx(&task->word));
+}
+
+const struct stook_allocator *stook__task_allocator(stook_future *task)
+{
+    /* order FU.origin rlx: the bit is constant */
+    return a_load_rlx(&task->word) & TASK_PREFIXED ? &prefix_of(task)->allocator : NULL;
+}
+
+static _Thread_local struct {
+    stook_future *first; /* chained by next: records without a reference, whose values are due */
+    bool running;
+} dying;
+
+static bool has_value_to_destroy(const stook_future *task, uint32_t word)
+{
+    enum stook_state state = stook__task_state(word);
+
+    return (state == STOOK_STATE_DONE || state == STOOK_STATE_FAILED) && task->destroy &&
+           !(word & TASK_TAKEN) && task->value;
+}
+
+/* A value may hold the last reference to another future, and so on: they are destroyed one after the
+ * other, so that chains of any length need no stack. */
+static void destroy_with_value(stook_future *task)
+{
+    task->next = dying.first;
+    dying.first = task;
+    if (dying.running) {
+        return;
+    }
+    dying.running = true;
+    while ((task = dying.first) != NULL) {
+        dying.first = task->next;
+        task->destroy(task->value);
+        /* order FU.dead rlx: nobody else is left */
+        record_destroy(task, a_load_rlx(&task->word));
+    }
+    dying.running = false;
 }
 
 static void task_destroy(stook_future *task, uint32_t word)
 {
-    enum stook_state state = stook__task_state(word);
-    bool has_value = state == STOOK_STATE_DONE || state == STOOK_STATE_FAILED;
-
-    if (has_value && task->value && task->destroy && !(word & TASK_TAKEN)) {
-        task->destroy(task->value);
+    if (has_value_to_destroy(task, word)) {
+        destroy_with_value(task);
+    } else {
+        record_destroy(task, word);
     }
-    free(task);
+}
+
+/* --- references and states ---------------------------------------------------------------------
+ */
+
+void stook__task_retain(stook_future *task)
+{
+    /* order FU.ref rlx: the caller holds a reference, so it cannot be the last that goes */
+    uint32_t word = a_add_rlx(&task->word, TASK_REF);
+    STOOK_CHECK_API(word / TASK_REF < TASK_MAX_REFS, "too many references to one future");
+    (void)word;
 }
 
 void stook__task_release(stook_future *task)
@@ -82,22 +196,58 @@ bool stook__task_claim(stook_future *task)
     return false;
 }
 
-/* Wakes a detached list. The record may vanish with the set of its event: next is read before. */
-static void wake_waiters(struct stook__waiter *waiter)
+/* Notifies a detached list, in order: threads that wait at once, callbacks after them. A record may
+ * vanish when it is notified: next is read before. */
+static void notify_all(struct stook__waiter *waiter)
 {
+    bool callbacks = false;
+
     while (waiter) {
         struct stook__waiter *next = waiter->next;
-        stook__event_set(&waiter->terminal);
+        if (waiter->future) {
+            stook__callback_defer(waiter);
+            callbacks = true;
+        } else {
+            waiter->notify(waiter);
+        }
         waiter = next;
+    }
+    if (callbacks) {
+        stook__callback_run();
     }
 }
 
-/* `from` -> `to`, a terminal state; false if the task is not in `from`. */
-static bool task_end(stook_future *task, enum stook_state from, enum stook_state to,
-                     bool give_reference)
+/* After a terminal transition, `word` -> `ended`, by the thread that made it. */
+static void after_end(stook_future *task, uint32_t word, uint32_t ended, bool give_reference)
+{
+    struct stook__bond *bond = task->bond;
+    struct stook__waiter *waiters = NULL;
+
+    if (word & TASK_HAS_WAITERS) {
+        waiters = task->waiters;
+        task->waiters = NULL;
+    }
+    if (bond) {
+        struct stook__bond_rest rest =
+            stook__bond_leave(bond, stook__task_state(ended), task->code);
+        notify_all(waiters);
+        stook__bond_finish(bond, &rest);
+        stook__task_release(task);
+    } else if (waiters) {
+        if (give_reference) {
+            stook__task_release(task);
+        }
+        notify_all(waiters);
+    }
+}
+
+/* `from` -> `to`, a terminal state, possibly with TASK_BROKEN; false if the task is not in `from`.
+ */
+static bool task_end(stook_future *task, enum stook_state from, uint32_t to, bool give_reference)
 {
     unsigned spins = 0;
     uint32_t ended;
+    bool has_bond = task->bond != NULL;
     /* order FU.before rlx: the swap below decides */
     uint32_t word = a_load_rlx(&task->word);
 
@@ -111,8 +261,11 @@ static bool task_end(stook_future *task, enum stook_state from, enum stook_state
             word = a_load_rlx(&task->word);
             continue;
         }
-        ended = (word & ~(uint32_t)(TASK_STATE_MASK | TASK_HAS_WAITERS)) | (uint32_t)to;
-        if (give_reference && !(word & TASK_HAS_WAITERS)) {
+        ended =
+            (word & ~(uint32_t)(TASK_STATE_MASK | TASK_HAS_WAITERS | TASK_CANCEL_REQUESTED)) | to;
+        if (has_bond && !give_reference) {
+            ended += TASK_REF; /* for after_end() */
+        } else if (!has_bond && give_reference && !(word & TASK_HAS_WAITERS)) {
             ended -= TASK_REF;
         }
         /* order FU.finish acqrel -> FU.seen, FU.sole, FU.unref; <- FU.unlock: the result is written
@@ -121,15 +274,10 @@ static bool task_end(stook_future *task, enum stook_state from, enum stook_state
             break;
         }
     }
-    if (word & TASK_HAS_WAITERS) {
-        struct stook__waiter *waiters = task->waiters;
-        task->waiters = NULL;
-        if (give_reference) {
-            stook__task_release(task);
-        }
-        wake_waiters(waiters);
-    } else if (give_reference && ended / TASK_REF == 0) {
+    if (ended / TASK_REF == 0) {
         task_destroy(task, ended);
+    } else if (has_bond || word & TASK_HAS_WAITERS) {
+        after_end(task, word, ended, give_reference);
     }
     return true;
 }
@@ -144,9 +292,30 @@ void stook__task_finish(stook_future *task, int code, void *value, bool give_ref
     (void)ended;
 }
 
+bool stook__task_rest(stook_future *task)
+{
+    /* order FU.rested rlx: the swap below decides */
+    uint32_t word = a_load_rlx(&task->word);
+
+    while (!(word & TASK_CANCEL_REQUESTED)) {
+        uint32_t rested = (word & ~(uint32_t)TASK_STATE_MASK) | STOOK_STATE_PENDING;
+        /* order FU.rest rlx: what the next call needs goes with the alarm */
+        if (a_cas_rlx(&task->word, &word, rested)) {
+            return true;
+        }
+    }
+    task_end(task, STOOK_STATE_RUNNING, STOOK_STATE_CANCELLED, false);
+    return false;
+}
+
 bool stook__task_cancel_pending(stook_future *task)
 {
     return task_end(task, STOOK_STATE_PENDING, STOOK_STATE_CANCELLED, false);
+}
+
+bool stook__task_cancel_broken(stook_future *task)
+{
+    return task_end(task, STOOK_STATE_PENDING, STOOK_STATE_CANCELLED | TASK_BROKEN, false);
 }
 
 enum stook_cancel_outcome stook__task_cancel(stook_future *task)
@@ -209,6 +378,33 @@ static void task_unlock(stook_future *task, uint32_t word_before)
     a_add_rel(&task->word, change);
 }
 
+bool stook__task_complete(stook_future *task, int code, void *value)
+{
+    uint32_t word;
+    uint32_t ended;
+
+    if (!task_lock(task, &word)) {
+        return false;
+    }
+    if (stook__task_state(word) != STOOK_STATE_PENDING) {
+        task_unlock(task, word);
+        return false;
+    }
+    /* The lock keeps others from completing or cancelling it; references may change. */
+    task->code = code;
+    task->value = value;
+    /* order FU.whole rlx: the swap below decides */
+    word = a_load_rlx(&task->word);
+    do {
+        ended = (word & ~(uint32_t)(TASK_STATE_MASK | TASK_HAS_WAITERS | TASK_LOCKED)) |
+                (uint32_t)(code == 0 ? STOOK_STATE_DONE : STOOK_STATE_FAILED);
+        ended += task->bond ? TASK_REF : 0; /* for after_end() */
+        /* order FU.complete acqrel -> FU.seen, FU.sole, FU.unref; <- FU.unlock: as FU.finish */
+    } while (!a_cas_acqrel(&task->word, &word, ended));
+    after_end(task, word, ended, false);
+    return true;
+}
+
 bool stook__task_add_waiter(stook_future *task, struct stook__waiter *waiter)
 {
     uint32_t word;
@@ -216,12 +412,16 @@ bool stook__task_add_waiter(stook_future *task, struct stook__waiter *waiter)
     if (!task_lock(task, &word)) {
         return false;
     }
-    waiter->previous = NULL;
-    waiter->next = task->waiters;
-    if (task->waiters) {
-        task->waiters->previous = waiter;
+    struct stook__waiter *first = task->waiters;
+    waiter->next = NULL;
+    if (first) {
+        waiter->previous = first->previous;
+        first->previous->next = waiter;
+        first->previous = waiter;
+    } else {
+        waiter->previous = waiter;
+        task->waiters = waiter;
     }
-    task->waiters = waiter;
     task_unlock(task, word);
     return true;
 }
@@ -233,14 +433,29 @@ bool stook__task_remove_waiter(stook_future *task, struct stook__waiter *waiter)
     if (!task_lock(task, &word)) {
         return false;
     }
-    if (waiter->previous) {
-        waiter->previous->next = waiter->next;
-    } else {
+    struct stook__waiter *first = task->waiters;
+    if (waiter == first) {
         task->waiters = waiter->next;
+    } else {
+        waiter->previous->next = waiter->next;
     }
     if (waiter->next) {
         waiter->next->previous = waiter->previous;
+    } else if (waiter != first) {
+        first->previous = waiter->previous;
     }
     task_unlock(task, word);
     return true;
+}
+
+bool stook__task_pin(stook_future *task)
+{
+    uint32_t word;
+    return task_lock(task, &word);
+}
+
+void stook__task_unpin(stook_future *task)
+{
+    /* order FU.unpin rel -> FU.lock, FU.finish: as FU.unlock */
+    a_add_rel(&task->word, 0U - TASK_LOCKED);
 }

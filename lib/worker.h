@@ -5,20 +5,52 @@
 #ifndef STOOK_WORKER_H
 #define STOOK_WORKER_H
 
-#include <stdbool.h>
 #include "pool.h"
+#include <stdbool.h>
 
 /* The calling thread's record if it belongs to an executor, else NULL. */
 struct stook__thread *stook__thread_current(void);
 
-/* A thread's main function; the argument is its record. */
-int stook__thread_main(void *thread);
+/* In the child of a fork: the calling thread belongs to nobody any more, and is in no task. */
+void stook__worker_forget_thread(void);
 
-/* Runs a pending task on the calling thread, here and now; false if it was not pending. The task
- * must belong to the thread's executor. */
+/* The topmost task on the calling thread's stack, or NULL. Any thread may have
+ * one: see STOOK_WHEN_FULL_RUN. */
+const struct stook__frame *stook__frame_current(void);
+
+/* Whether the calling thread belongs to the executor, or has one of its tasks
+ * on its stack: then the executor cannot get on, or end, without it. */
+bool stook__thread_serves(const stook_executor *executor);
+
+/* A thread's main function; the argument is its record. */
+void *stook__thread_main(void *thread);
+
+/* Runs a task that came out of a queue, or never got into one, on the calling thread, together
+ * with the queue's reference; false if it was a husk: cancelled, or run by one who waited for it.
+ * Outside the executor's threads the caller keeps it from ending meanwhile (stook__park_hold). */
+bool stook__worker_run_dequeued(stook_executor *executor, stook_future *task);
+
+/* Runs a pending task on the calling thread, here and now; false if it was not
+ * pending. The task must belong to the thread's executor. */
 bool stook__worker_run_in_place(struct stook__thread *thread, stook_future *task);
 
-/* Cancels all that lies in the executor's queues. Any thread. */
-void stook__worker_cancel_queued(stook_executor *executor);
+/* Tasks that run on top of one another on one thread, each awaited by the one below; beyond this a
+ * waiter leaves its task to another thread. */
+enum { MAX_STACKED_TASKS = 1000 };
+
+/* Runs tasks of the scope, on behalf of one who waits for all of them, as long as they are the
+ * newest of the calling thread's worker. Outside a task: nothing. */
+void stook__worker_run_scope(struct stook_scope *scope);
+
+/* The calling thread's topmost task counts as this one from now on: a call of a repeated task. */
+void stook__worker_act_as(stook_future *task);
+
+/* Cancels a task that has not begun, if its token has been cancelled, or the executor cancels;
+ * false: neither is so. */
+bool stook__worker_heed_cancel(stook_executor *executor, stook_future *task);
+
+/* Closes the executor; `reason`, one of STOOK__CANCELS and STOOK__BROKEN, or 0: cancels what lies
+ * in its queues as well, and what may still come into them. Any thread. */
+void stook__worker_close(stook_executor *executor, uint32_t reason);
 
 #endif

@@ -39,8 +39,8 @@ enum stook_status mr__batch_submit(mr_batch *batch, stook_task_fn *fn, size_t co
         batch->tasks[i] = (struct mr__task){.batch = batch, .index = i};
     }
     batch->count = count;
-    enum stook_status status = stook_executor_submit_many(batch->executor, fn, batch->tasks, count,
-                                                          sizeof *batch->tasks, batch->futures);
+    enum stook_status status = stook_executor_submit_many(
+        batch->executor, NULL, fn, batch->tasks, count, sizeof *batch->tasks, batch->futures);
     batch->is_submitted = status == STOOK_OK;
     return status;
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * C11 threads over POSIX threads, for sanitizer builds only. glibc's thrd_create() and its like call
- * internal entry points which the sanitizers do not intercept: ThreadSanitizer crashes at the first
- * thread, MemorySanitizer thinks that a thread's result is uninitialized. A definition in the
- * program takes precedence over the one in libc.
+ * C11 threads over POSIX threads, for sanitizer builds only. glibc's thrd_create() and its like
+ * call internal entry points which the sanitizers do not intercept: ThreadSanitizer crashes at the
+ * first thread, MemorySanitizer thinks that a thread's result is uninitialized. A definition in
+ * the program takes precedence over the one in libc.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <errno.h>

@@ -4,8 +4,8 @@
  * spelling for where Criterion cannot go (sanitizers, valgrind, cross builds).
  *
  * The small runner forks each test from a process that never has a second thread, ends it with
- * exit() so that a leak found there fails it, and writes TAP. It knows the part of Criterion that is
- * below; every assertion takes a printf-style message as further arguments.
+ * exit() so that a leak found there fails it, and writes TAP. It knows the part of Criterion that
+ * is below; every assertion takes a printf-style message as further arguments.
  */
 #ifndef CHECK_H
 #define CHECK_H

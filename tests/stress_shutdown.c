@@ -72,8 +72,8 @@ static int submitter_thread(void *arg)
         if (count == 1) {
             status = stook_executor_submit(submitter->executor, record_task, records, futures);
         } else {
-            status = stook_executor_submit_many(submitter->executor, record_task, records, count,
-                                                sizeof records[0], futures);
+            status = stook_executor_submit_many(submitter->executor, NULL, record_task, records,
+                                                count, sizeof records[0], futures);
         }
         if (status == STOOK_OK) {
             for (unsigned i = 0; i < count; i++) {

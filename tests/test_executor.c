@@ -4,16 +4,15 @@
  * they are called, and that executors are independent. Accepted tasks are in test_submit.c, waits
  * inside tasks in test_nesting.c, the end of an executor in test_shutdown.c.
  */
-/* Affinity masks and names of threads need the library's platform_linux.c; a build with its
- * portable twin defines STOOK_TEST_PORTABLE. */
+/* Names of threads need the library's platform_linux.c; a build with its portable twin defines
+ * STOOK_TEST_PORTABLE. */
 #if defined __linux__ && !defined STOOK_TEST_PORTABLE
 #define LINUX_ONLY
-#define _GNU_SOURCE /* for affinity masks */
-#include <sched.h>
 #include <sys/prctl.h>
 #endif
 #include <ctype.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "check.h"
 #include "support.h"
@@ -32,8 +31,10 @@ Test(executor, B22_null_is_refused_and_nothing_is_written, .timeout = 60)
     cr_assert_eq(stook_executor_submit(executor, NULL, &runs, &future), STOOK_INVALID);
     cr_assert_eq(stook_executor_submit(NULL, count_task, &runs, &future), STOOK_INVALID);
     cr_assert_eq(stook_executor_submit(executor, NULL, &runs, NULL), STOOK_INVALID);
-    cr_assert_eq(stook_executor_submit_many(executor, NULL, &runs, 2, 0, futures), STOOK_INVALID);
-    cr_assert_eq(stook_executor_submit_many(NULL, count_task, &runs, 2, 0, futures), STOOK_INVALID);
+    cr_assert_eq(stook_executor_submit_many(executor, NULL, NULL, &runs, 2, 0, futures),
+                 STOOK_INVALID);
+    cr_assert_eq(stook_executor_submit_many(NULL, NULL, count_task, &runs, 2, 0, futures),
+                 STOOK_INVALID);
     cr_assert_eq(future, UNTOUCHED);
     cr_assert_eq(futures[0], UNTOUCHED);
     cr_assert_eq(futures[1], UNTOUCHED);
@@ -78,8 +79,9 @@ static unsigned count_of_working_executor(const struct stook_executor_options *o
 Test(executor, B23_zero_workers_means_as_many_as_there_are_cpus, .timeout = 60)
 {
     struct stook_executor_options options = STOOK_EXECUTOR_OPTIONS_INIT;
-    const unsigned count = count_of_working_executor(NULL);
 
+    cr_assert_eq(unsetenv("STOOK_WORKERS"), 0);
+    const unsigned count = count_of_working_executor(NULL);
     cr_assert_geq(count, 1u);
     cr_assert_leq(count, (unsigned)STOOK_MAX_WORKERS);
     cr_assert_eq(options.workers, 0u);
@@ -89,24 +91,6 @@ Test(executor, B23_zero_workers_means_as_many_as_there_are_cpus, .timeout = 60)
         cr_assert_eq(count_of_working_executor(&options), options.workers);
     }
 }
-
-#ifdef LINUX_ONLY
-Test(executor, B23_the_default_follows_the_affinity_mask, .timeout = 60)
-{
-    cpu_set_t allowed, one;
-    size_t cpu = 0;
-
-    cr_assert_eq(sched_getaffinity(0, sizeof allowed, &allowed), 0);
-    cr_assert_eq(count_of_working_executor(NULL), (unsigned)CPU_COUNT(&allowed));
-    while (!CPU_ISSET(cpu, &allowed)) {
-        cpu++;
-    }
-    CPU_ZERO(&one);
-    CPU_SET(cpu, &one);
-    cr_assert_eq(sched_setaffinity(0, sizeof one, &one), 0);
-    cr_assert_eq(count_of_working_executor(NULL), 1u);
-}
-#endif
 
 struct resubmit {
     stook_executor *executor;
@@ -124,8 +108,8 @@ static int resubmit_task(void *arg, void **ret_value)
     gate_pass(&resubmit->gate);
     resubmit->one =
         stook_executor_submit(resubmit->executor, count_task, &resubmit->runs, &resubmit->future);
-    resubmit->many = stook_executor_submit_many(resubmit->executor, count_task, &resubmit->runs, 1,
-                                                0, &resubmit->future);
+    resubmit->many = stook_executor_submit_many(resubmit->executor, NULL, count_task,
+                                                &resubmit->runs, 1, 0, &resubmit->future);
     resubmit->map =
         stook_executor_map(resubmit->executor, count_task, &resubmit->runs, 1, 0, NULL, NULL);
     return 0;
@@ -153,8 +137,9 @@ Test(executor, B24_after_shutdown_nothing_is_accepted_from_anywhere, .timeout = 
 
     cr_assert_eq(stook_executor_submit(executor, count_task, &resubmit.runs, futures),
                  STOOK_SHUTDOWN);
-    cr_assert_eq(stook_executor_submit_many(executor, count_task, &resubmit.runs, 2, 0, futures),
-                 STOOK_SHUTDOWN);
+    cr_assert_eq(
+        stook_executor_submit_many(executor, NULL, count_task, &resubmit.runs, 2, 0, futures),
+        STOOK_SHUTDOWN);
     cr_assert_eq(futures[0], UNTOUCHED);
     cr_assert_eq(futures[1], UNTOUCHED);
     stook_future_release(running);
@@ -207,6 +192,38 @@ Test(executor, B25_sixty_tasks_on_four_workers_run_four_at_a_time, .timeout = 60
     release_all(futures, SATURATION_TASKS);
     cr_assert_eq(thread_count(), threads + SATURATION_WORKERS);
     stook_executor_destroy(executor);
+}
+
+static int wait_for_child_task(void *arg, void **ret_value)
+{
+    atomic_int runs = 0;
+    stook_future *child = must_submit(arg, count_task, &runs);
+
+    (void)ret_value;
+    MUST(stook_future_result(child, NULL) == STOOK_OK);
+    stook_future_release(child);
+    return 0;
+}
+
+Test(executor, B26_tasks_one_after_the_other_need_no_more_threads, .timeout = 60)
+{
+    const int threads = thread_count_at_first();
+    stook_executor *three = must_create(3);
+    stook_executor *one = must_create(1);
+    atomic_int runs = 0;
+
+    cr_assert_gt(threads, 0);
+    for (int i = 0; i < 300; i++) {
+        stook_future *futures[2] = {must_submit(three, count_task, &runs),
+                                    must_submit(one, wait_for_child_task, one)};
+
+        cr_assert_eq(stook_future_result(futures[0], NULL), STOOK_OK);
+        cr_assert_eq(stook_future_result(futures[1], NULL), STOOK_OK);
+        release_all(futures, 2);
+    }
+    cr_assert_eq(thread_count(), threads + 4);
+    stook_executor_destroy(three);
+    stook_executor_destroy(one);
 }
 
 #ifdef LINUX_ONLY
@@ -330,24 +347,30 @@ static int64_t cpu_ns(void)
     return (int64_t)used.tv_sec * SECOND + used.tv_nsec;
 }
 
-/* After work, so that every thread has searched and gone to sleep again. A single spinning thread would
- * use all of the time. */
-Test(executor, B59_idle_threads_use_no_cpu, .timeout = 60)
+/* After work, so that every thread has searched and gone to sleep again. A thread that spins would
+ * use all of the time; one that polls would go to sleep again and again. */
+Test(executor, B59_idle_threads_use_no_cpu_and_do_not_poll, .timeout = 60)
 {
-    const struct timespec pause = {0, 300 * MILLISECOND};
+    const struct timespec pause = {0, 500 * MILLISECOND};
     stook_executor *executor = must_create(4);
     atomic_int runs = 0;
     stook_future *futures[100];
+    struct rusage before;
+    struct rusage after;
 
-    cr_assert_eq(stook_executor_submit_many(executor, count_task, &runs, 100, 0, futures),
+    cr_assert_eq(stook_executor_submit_many(executor, NULL, count_task, &runs, 100, 0, futures),
                  STOOK_OK);
     for (int i = 0; i < 100; i++) {
         cr_assert_eq(stook_future_result(futures[i], NULL), STOOK_OK);
     }
     release_all(futures, 100);
     give_a_chance();
-    const int64_t before = cpu_ns();
+    cr_assert_eq(getrusage(RUSAGE_SELF, &before), 0);
+    const int64_t cpu_before = cpu_ns();
     (void)thrd_sleep(&pause, NULL);
-    cr_assert_lt(cpu_ns() - before, 100 * MILLISECOND);
+    cr_assert_lt(cpu_ns() - cpu_before, 25 * MILLISECOND);
+    cr_assert_eq(getrusage(RUSAGE_SELF, &after), 0);
+    cr_assert_lt(after.ru_nvcsw - before.ru_nvcsw,
+                 25); /* a sanitizer's own thread sleeps some times */
     stook_executor_destroy(executor);
 }

@@ -1,94 +1,31 @@
 /* SPDX-License-Identifier: MIT
  *
- * Allocations and thread creation that fail: the linker redirects them here, and each call of the
- * library is made again and again with its 1st, 2nd, 3rd, ... failing, until one pass meets no
+ * Allocations and thread creation that fail, in the executor and in MapReduce: each call is made
+ * again and again with its 1st, 2nd, 3rd, ... failing (see failing.h), until one pass meets no
  * failure. Each pass must answer with a status, leave its outputs alone, and leave nothing behind
- * (LeakSanitizer looks at the end).
+ * (LeakSanitizer looks at the end). Promises and what hangs on futures: test_fail_futures.c.
  */
 #include <stdlib.h>
 #include <string.h>
 #include <stook/mapreduce.h>
 #include "check.h"
+#include "failing.h"
 #include "support.h"
 
-enum { MOST_PASSES = 2000, WORKERS = 3, ITEMS = 40 };
+enum { WORKERS = 3, ITEMS = 40 };
 
-static atomic_long calls_left = -1; /* until one fails; negative: none does */
-static _Atomic(struct gate *)
-    refusal_gate; /* a thread that is not started passes it; may be NULL */
-
-static bool fails_now(void)
-{
-    return atomic_fetch_sub(&calls_left, 1) == 0;
-}
-
-static void fail_call(long number)
-{
-    atomic_store(&calls_left, number);
-}
-
-static void fail_none(void)
-{
-    atomic_store(&calls_left, -1);
-}
-
-/* Whether the pass got as far as the failing call. */
-static bool has_failed(void)
-{
-    return atomic_load(&calls_left) < 0;
-}
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__real_realloc(void *memory, size_t size);
-void *__real_aligned_alloc(size_t alignment, size_t size);
-int __real_thrd_create(thrd_t *thread, thrd_start_t fn, void *arg);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_realloc(void *memory, size_t size);
-void *__wrap_aligned_alloc(size_t alignment, size_t size);
-int __wrap_thrd_create(thrd_t *thread, thrd_start_t fn, void *arg);
-
-void *__wrap_malloc(size_t size)
-{
-    return fails_now() ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t count, size_t size)
-{
-    return fails_now() ? NULL : __real_calloc(count, size);
-}
-
-void *__wrap_realloc(void *memory, size_t size)
-{
-    return fails_now() ? NULL : __real_realloc(memory, size);
-}
-
-void *__wrap_aligned_alloc(size_t alignment, size_t size)
-{
-    return fails_now() ? NULL : __real_aligned_alloc(alignment, size);
-}
-
-int __wrap_thrd_create(thrd_t *thread, thrd_start_t fn, void *arg)
-{
-    if (!fails_now()) {
-        return __real_thrd_create(thread, fn, arg);
-    }
-    if (atomic_load(&refusal_gate)) {
-        gate_pass(atomic_load(&refusal_gate));
-    }
-    return thrd_error;
-}
-
-/* --- the executor -------------------------------------------------------------------------------- */
+/* --- the executor
+ * -------------------------------------------------------------------------------- */
 
 Test(fail, B30_create_unwinds_whatever_fails)
 {
     struct stook_executor_options options = STOOK_EXECUTOR_OPTIONS_INIT;
+    const int threads = thread_count_at_first();
     bool saw_memory = false;
     bool saw_thread = false;
     long number = 0;
 
+    cr_assert_gt(threads, 0);
     options.workers = WORKERS;
     for (;; number++) {
         stook_executor *executor = NULL;
@@ -105,6 +42,7 @@ Test(fail, B30_create_unwinds_whatever_fails)
             break;
         }
         cr_assert(status == STOOK_NOMEM || status == STOOK_THREAD);
+        cr_assert(thread_count_becomes(threads), "a thread was left");
         saw_memory |= status == STOOK_NOMEM;
         saw_thread |= status == STOOK_THREAD;
     }
@@ -123,7 +61,7 @@ Test(fail, submit_that_fails_never_runs_the_task)
         cr_assert_lt(number, MOST_PASSES);
         fail_call(number);
         enum stook_status status =
-            stook_executor_submit_many(executor, count_task, &runs, ITEMS, 0, futures);
+            stook_executor_submit_many(executor, NULL, count_task, &runs, ITEMS, 0, futures);
         bool failed = has_failed();
         fail_none();
         if (!failed) {
@@ -133,6 +71,68 @@ Test(fail, submit_that_fails_never_runs_the_task)
         }
         cr_assert_eq(status, STOOK_NOMEM);
         cr_assert_null(futures[0]);
+    }
+    stook_executor_destroy(executor);
+    cr_assert_eq(atomic_load(&runs), ITEMS);
+}
+
+/* As above, for all that a client's tasks need: its record, and theirs. */
+Test(fail, a_client_that_cannot_be_made_leaves_nothing)
+{
+    stook_executor *executor = must_create(WORKERS);
+    atomic_int runs = 0;
+
+    for (long number = 0;; number++) {
+        struct stook_submit_options options = STOOK_SUBMIT_OPTIONS_INIT;
+        enum stook_status submitted = STOOK_NOMEM;
+        stook_future *future = NULL;
+
+        cr_assert_lt(number, MOST_PASSES);
+        fail_call(number);
+        enum stook_status created = stook_client_create(executor, 1, 1, &options.client);
+        if (created == STOOK_OK) {
+            submitted = stook_executor_submit_with(executor, &options, count_task, &runs, &future);
+        }
+        bool failed = has_failed();
+        fail_none();
+        cr_assert_eq(created, number == 0 ? STOOK_NOMEM : STOOK_OK);
+        cr_assert_eq(options.client != NULL, created == STOOK_OK);
+        cr_assert_eq(submitted, failed ? STOOK_NOMEM : STOOK_OK);
+        cr_assert_eq(future != NULL, !failed);
+        stook_client_release(options.client);
+        stook_future_release(future);
+        if (!failed) {
+            break;
+        }
+    }
+    stook_executor_destroy(executor);
+    cr_assert_eq(atomic_load(&runs), 1);
+}
+
+Test(fail, B31_map_that_fails_calls_nothing)
+{
+    stook_executor *executor = must_create(WORKERS);
+    atomic_int runs = 0;
+    int untouched;
+
+    for (long number = 0;; number++) {
+        void *values[ITEMS] = {&untouched};
+
+        cr_assert_lt(number, MOST_PASSES);
+        fail_call(number);
+        enum stook_status status =
+            stook_executor_map(executor, count_task, &runs, ITEMS, 0, values, NULL);
+        bool failed = has_failed();
+        fail_none();
+        if (!failed) {
+            cr_assert_eq(status, STOOK_OK);
+            cr_assert_null(values[0]);
+            cr_assert_gt(number, 2);
+            break;
+        }
+        cr_assert_eq(status, STOOK_NOMEM);
+        cr_assert_eq(values[0], (void *)&untouched);
+        cr_assert_eq(atomic_load(&runs), 0);
     }
     stook_executor_destroy(executor);
     cr_assert_eq(atomic_load(&runs), ITEMS);
@@ -243,8 +243,8 @@ static int late_submit_thread(void *arg)
     return 0;
 }
 
-/* While a thread for the lent worker is being refused, the lender goes on, without a worker. When it
- * ends, it is the only one who can look at the queue. */
+/* While a thread for the lent worker is being refused, the lender goes on, without a worker. When
+ * it ends, it is the only one who can look at the queue. */
 Test(fail, a_thread_that_is_refused_while_the_lender_goes_on_strands_no_task)
 {
     struct late_submit late = {.executor = must_create(1)};
@@ -278,7 +278,8 @@ Test(fail, a_thread_that_is_refused_while_the_lender_goes_on_strands_no_task)
     stook_executor_destroy(other);
 }
 
-/* --- MapReduce ----------------------------------------------------------------------------------- */
+/* --- MapReduce
+ * ----------------------------------------------------------------------------------- */
 
 static int map_item(const struct mr_item *item, mr_emitter *out, void *user)
 {

@@ -164,8 +164,8 @@ Test(future, B1_two_cancellers_and_a_worker_agree_on_the_outcome, .timeout = 120
     stook_executor *executor = must_create(2);
     thrd_t thread;
 
-    cr_assert_eq(stook_executor_submit_many(executor, count_task, runs, RACE_TASKS, sizeof runs[0],
-                                            race.futures),
+    cr_assert_eq(stook_executor_submit_many(executor, NULL, count_task, runs, RACE_TASKS,
+                                            sizeof runs[0], race.futures),
                  STOOK_OK);
     must_start(&thread, cancel_thread, &race);
     for (int i = RACE_TASKS - 1; i >= 0; i--) {
@@ -357,9 +357,9 @@ Test(future, B5_four_readers_never_see_a_contradiction_or_a_step_back, .timeout 
     for (int i = 0; i < SEEN; i++) {
         seen[i].code = i % 2 ? i : 0;
     }
-    cr_assert_eq(
-        stook_executor_submit_many(executor, seen_task, seen, SEEN, sizeof seen[0], seen_futures),
-        STOOK_OK);
+    cr_assert_eq(stook_executor_submit_many(executor, NULL, seen_task, seen, SEEN, sizeof seen[0],
+                                            seen_futures),
+                 STOOK_OK);
     for (int i = 0; i < READERS; i++) {
         must_start(&readers[i], reader_thread, NULL);
     }

@@ -199,7 +199,7 @@ Test(map, in_a_task_on_its_own_executor, .timeout = 60)
         stook_future *futures[8];
 
         cr_assert_eq(
-            stook_executor_submit_many(nested.executor, nested_task, &nested, 8, 0, futures),
+            stook_executor_submit_many(nested.executor, NULL, nested_task, &nested, 8, 0, futures),
             STOOK_OK);
         for (int i = 0; i < 8; i++) {
             cr_assert_eq(stook_future_result(futures[i], NULL), STOOK_OK);
@@ -374,8 +374,9 @@ static int cancelled_map_task(void *arg, void **ret_value)
     return 0;
 }
 
-/* On one worker: the first item runs in place and lends it, the last item comes next and is held, the
- * others are cancelled. The last one's failure is not the first in input order, and not told. */
+/* On one worker: the first item runs in place and lends it, the last item comes next and is held,
+ * the others are cancelled. The last one's failure is not the first in input order, and not told.
+ */
 Test(map, B36_a_failure_behind_items_that_were_cancelled_is_not_told_as_the_first, .timeout = 60)
 {
     struct cancelled_map map = {.executor = must_create(1)};

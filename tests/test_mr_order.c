@@ -367,7 +367,8 @@ Test(mr, B84_result_can_be_rewound_at_any_point, .timeout = 60)
     stook_executor_destroy(executor);
 }
 
-/* --- keys whose hashes collide ------------------------------------------------------------------ */
+/* --- keys whose hashes collide ------------------------------------------------------------------
+ */
 
 enum { COLLIDING_KEYS = 300000 };
 

@@ -381,7 +381,7 @@ static int level_task(void *arg, void **ret_value)
     return 0;
 }
 
-Test(nesting, two_executors_of_one_worker_wait_for_each_other_without_a_cycle, .timeout = 60)
+Test(nesting, B51_two_executors_of_one_worker_wait_for_each_other_without_a_cycle, .timeout = 60)
 {
     struct level levels[4];
     stook_future *futures[4];

@@ -3,6 +3,10 @@
  * The end of an executor: what becomes of its tasks in both modes, deadlines, repeated and racing
  * calls, calls from tasks, and that neither a thread nor a future without an end is left.
  */
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include "check.h"
 #include "support.h"
 
@@ -29,8 +33,9 @@ Test(shutdown, B35_drain_runs_all_that_was_accepted, .timeout = 60)
             cr_assert_eq(stook_executor_submit(executor, gate_task, &gate, NULL), STOOK_OK);
         }
         gate_await(&gate, (int)workers);
-        cr_assert_eq(stook_executor_submit_many(executor, count_task, &runs, QUEUED, 0, futures),
-                     STOOK_OK);
+        cr_assert_eq(
+            stook_executor_submit_many(executor, NULL, count_task, &runs, QUEUED, 0, futures),
+            STOOK_OK);
         cr_assert_eq(stook_executor_shutdown(executor, STOOK_DRAIN, 0), STOOK_TIMEOUT);
         cr_assert_eq(count_states(futures, QUEUED, STOOK_STATE_PENDING), QUEUED);
         gate_open(&gate);
@@ -49,7 +54,7 @@ Test(shutdown, B36_cancel_pending_cancels_what_has_not_begun_and_lets_the_rest_e
     struct gate gate = {0};
     stook_future *futures[TASKS];
 
-    cr_assert_eq(stook_executor_submit_many(executor, gate_task, &gate, TASKS, 0, futures),
+    cr_assert_eq(stook_executor_submit_many(executor, NULL, gate_task, &gate, TASKS, 0, futures),
                  STOOK_OK);
     gate_await(&gate, WORKERS);
     cr_assert_eq(stook_executor_shutdown(executor, STOOK_CANCEL_PENDING, 0), STOOK_TIMEOUT);
@@ -105,8 +110,8 @@ static int parent_task(void *arg, void **ret_value)
     stook_future *children[10];
 
     (void)ret_value;
-    MUST(stook_executor_submit_many(parent->executor, count_task, &parent->runs, 10, 0, children) ==
-         STOOK_OK);
+    MUST(stook_executor_submit_many(parent->executor, NULL, count_task, &parent->runs, 10, 0,
+                                    children) == STOOK_OK);
     gate_pass(&parent->gate);
     for (int i = 0; i < 10; i++) {
         MUST(stook_future_wait_until(children[i], STOOK_FOREVER) == STOOK_OK);
@@ -178,7 +183,7 @@ Test(shutdown, B37_destroy_waits_for_what_a_passed_deadline_left, .timeout = 60)
         atomic_int runs = 0;
         enum stook_status status;
 
-        cr_assert_eq(stook_executor_submit_many(executor, count_task, &runs, 20, 0, NULL),
+        cr_assert_eq(stook_executor_submit_many(executor, NULL, count_task, &runs, 20, 0, NULL),
                      STOOK_OK);
         status = stook_executor_shutdown(executor, STOOK_DRAIN, 0);
         cr_assert(status == STOOK_TIMEOUT || status == STOOK_OK);
@@ -210,7 +215,8 @@ Test(shutdown, B38_a_later_cancel_pending_cancels_what_drain_would_still_run, .t
     struct gate gate = {0};
     stook_future *futures[10];
 
-    cr_assert_eq(stook_executor_submit_many(executor, gate_task, &gate, 10, 0, futures), STOOK_OK);
+    cr_assert_eq(stook_executor_submit_many(executor, NULL, gate_task, &gate, 10, 0, futures),
+                 STOOK_OK);
     gate_await(&gate, 1);
     cr_assert_eq(stook_executor_shutdown(executor, STOOK_DRAIN, 0), STOOK_TIMEOUT);
     cr_assert_eq(count_states(futures, 10, STOOK_STATE_PENDING), 9);
@@ -236,7 +242,7 @@ Test(shutdown, B38_several_threads_may_shut_down_and_all_wait_for_the_end, .time
         atomic_int runs = 0;
         thrd_t threads[4];
 
-        cr_assert_eq(stook_executor_submit_many(executor, count_task, &runs, 200, 0, NULL),
+        cr_assert_eq(stook_executor_submit_many(executor, NULL, count_task, &runs, 200, 0, NULL),
                      STOOK_OK);
         for (int i = 0; i < 4; i++) {
             must_start(&threads[i], shutdown_thread, executor);
@@ -351,4 +357,34 @@ Test(shutdown, B36_cancel_pending_asks_no_running_task_to_stop, .timeout = 60)
     cr_assert_not(atomic_load(&elder.was_asked));
     stook_future_release(future);
     stook_executor_destroy(elder.executor);
+}
+
+/* Ends the process with a task in its gate and others in the queue, as a program that returns from
+ * main() early does. Nothing may wait for them. */
+static void exit_while_tasks_run(void)
+{
+    static struct gate gate;
+    static stook_executor *executor; /* to be found by a search for leaks */
+    static stook_future *futures[8];
+
+    executor = must_create(2);
+    MUST(stook_executor_submit_many(executor, NULL, gate_task, &gate, 8, 0, futures) == STOOK_OK);
+    gate_await(&gate, 2);
+    MUST(stook_executor_shutdown(executor, STOOK_DRAIN, 0) == STOOK_TIMEOUT);
+    exit(7);
+}
+
+Test(shutdown, a_process_may_exit_while_tasks_run, .timeout = 60)
+{
+    int status = 0;
+
+    fflush(NULL);
+    const pid_t child = fork();
+    if (child == 0) {
+        exit_while_tasks_run();
+    }
+    cr_assert_gt(child, 0);
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_assert(WIFEXITED(status));
+    cr_assert_eq(WEXITSTATUS(status), 7);
 }

@@ -116,7 +116,7 @@ Test(shutdown_race, B40_drain_runs_what_tasks_submit_while_it_closes, .timeout =
     for (unsigned round = 0; round < 60; round++) {
         struct spawner spawner = {.executor = must_create(1 + round % 3)};
 
-        cr_assert_eq(stook_executor_submit_many(spawner.executor, spawn_task, &spawner,
+        cr_assert_eq(stook_executor_submit_many(spawner.executor, NULL, spawn_task, &spawner,
                                                 1 + round % 2, 0, NULL),
                      STOOK_OK);
         SPIN_UNTIL(atomic_load(&spawner.begun));
@@ -156,7 +156,7 @@ Test(shutdown_race, B41_shutdown_with_nothing_but_cancelled_tasks_in_the_queue, 
 
     cr_assert_eq(stook_executor_submit(executor, gate_task, &gate, NULL), STOOK_OK);
     gate_await(&gate, 1);
-    cr_assert_eq(stook_executor_submit_many(executor, count_task, &runs, 100, 0, futures),
+    cr_assert_eq(stook_executor_submit_many(executor, NULL, count_task, &runs, 100, 0, futures),
                  STOOK_OK);
     for (int i = 0; i < 100; i++) {
         cr_assert_eq(stook_future_cancel(futures[i]), STOOK_CANCEL_DONE);
@@ -253,7 +253,7 @@ Test(shutdown_race, B47_no_thread_is_left_after_shutdown, .timeout = 60)
 
     cr_assert_gt(threads, 0);
     cr_assert_eq(thread_count(), threads + 4);
-    cr_assert_eq(stook_executor_submit_many(executor, wait_for_task, &wait_for, 10, 0, NULL),
+    cr_assert_eq(stook_executor_submit_many(executor, NULL, wait_for_task, &wait_for, 10, 0, NULL),
                  STOOK_OK);
     SPIN_UNTIL(atomic_load(&wait_for.begun) == 10);
     cr_assert_gt(thread_count(), threads + 4);

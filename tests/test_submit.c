@@ -73,9 +73,9 @@ Test(submit, many_gives_each_task_its_element_and_each_future_its_task, .timeout
     for (int i = 0; i < BULK; i++) {
         echoes[i].payload = i;
     }
-    cr_assert_eq(
-        stook_executor_submit_many(executor, echo_task, echoes, BULK, sizeof echoes[0], futures),
-        STOOK_OK);
+    cr_assert_eq(stook_executor_submit_many(executor, NULL, echo_task, echoes, BULK,
+                                            sizeof echoes[0], futures),
+                 STOOK_OK);
     for (int i = 0; i < BULK; i++) {
         void *value = NULL;
 
@@ -94,8 +94,10 @@ Test(submit, many_with_count_0_does_nothing, .timeout = 60)
     int untouched;
     stook_future *futures[1] = {(void *)&untouched};
 
-    cr_assert_eq(stook_executor_submit_many(executor, count_task, &runs, 0, 0, futures), STOOK_OK);
-    cr_assert_eq(stook_executor_submit_many(executor, count_task, NULL, 0, 8, NULL), STOOK_OK);
+    cr_assert_eq(stook_executor_submit_many(executor, NULL, count_task, &runs, 0, 0, futures),
+                 STOOK_OK);
+    cr_assert_eq(stook_executor_submit_many(executor, NULL, count_task, NULL, 0, 8, NULL),
+                 STOOK_OK);
     cr_assert_eq((void *)futures[0], (void *)&untouched);
     stook_executor_destroy(executor);
     cr_assert_eq(atomic_load(&runs), 0);
@@ -107,7 +109,7 @@ Test(submit, many_with_size_0_gives_all_the_same_argument, .timeout = 60)
     stook_future *futures[100];
     atomic_int runs = 0;
 
-    cr_assert_eq(stook_executor_submit_many(executor, count_task, &runs, 100, 0, futures),
+    cr_assert_eq(stook_executor_submit_many(executor, NULL, count_task, &runs, 100, 0, futures),
                  STOOK_OK);
     for (int i = 0; i < 100; i++) {
         cr_assert_eq(stook_future_result(futures[i], NULL), STOOK_OK);
@@ -122,8 +124,9 @@ Test(submit, many_without_futures_runs_all, .timeout = 60)
     static atomic_int runs[BULK];
     stook_executor *executor = must_create(3);
 
-    cr_assert_eq(stook_executor_submit_many(executor, count_task, runs, BULK, sizeof runs[0], NULL),
-                 STOOK_OK);
+    cr_assert_eq(
+        stook_executor_submit_many(executor, NULL, count_task, runs, BULK, sizeof runs[0], NULL),
+        STOOK_OK);
     stook_executor_destroy(executor);
     for (int i = 0; i < BULK; i++) {
         cr_assert_eq(atomic_load(&runs[i]), 1, "task %d", i);
@@ -151,7 +154,8 @@ static int tree_task(void *arg, void **ret_value)
         struct tree_node *child = &tree->nodes[node->depth - 1];
 
         MUST(stook_executor_submit(tree->executor, tree_task, child, NULL) == STOOK_OK);
-        MUST(stook_executor_submit_many(tree->executor, tree_task, child, 1, 0, NULL) == STOOK_OK);
+        MUST(stook_executor_submit_many(tree->executor, NULL, tree_task, child, 1, 0, NULL) ==
+             STOOK_OK);
     } else {
         atomic_fetch_add(&tree->runs[11], 1);
     }
@@ -216,7 +220,7 @@ Test(submit, with_one_worker_outside_tasks_begin_in_the_order_of_submission, .ti
             cr_assert_eq(stook_executor_submit(executor, ordered_task, &ordered[i + j], NULL),
                          STOOK_OK);
         }
-        cr_assert_eq(stook_executor_submit_many(executor, ordered_task, &ordered[i + 5], 5,
+        cr_assert_eq(stook_executor_submit_many(executor, NULL, ordered_task, &ordered[i + 5], 5,
                                                 sizeof ordered[0], NULL),
                      STOOK_OK);
     }
@@ -361,12 +365,14 @@ Test(submit, tasks_of_one_worker_never_overlap_though_some_wait, .timeout = 60)
 
     for (int i = 0; i < WAITING; i++) {
         cr_assert_eq(stook_executor_submit(one, alone_waiting_task, &alone, NULL), STOOK_OK);
-        cr_assert_eq(stook_executor_submit_many(one, alone_task, &alone, OTHERS / WAITING, 0, NULL),
-                     STOOK_OK);
+        cr_assert_eq(
+            stook_executor_submit_many(one, NULL, alone_task, &alone, OTHERS / WAITING, 0, NULL),
+            STOOK_OK);
     }
     /* the waiting ones hold no place: all others end before the event */
     SPIN_UNTIL(atomic_load(&alone.ended) == OTHERS);
-    cr_assert_eq(stook_executor_submit_many(one, alone_task, &alone, OTHERS, 0, NULL), STOOK_OK);
+    cr_assert_eq(stook_executor_submit_many(one, NULL, alone_task, &alone, OTHERS, 0, NULL),
+                 STOOK_OK);
     gate_open(&gate);
     stook_executor_destroy(one);
     stook_executor_destroy(other);

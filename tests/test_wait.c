@@ -171,7 +171,7 @@ Test(wait, B16_hundred_futures_ending_while_two_threads_wait, .timeout = 300)
         thrd_t thread;
 
         cr_assert_eq(
-            stook_executor_submit_many(executor, count_task, &runs, RACE_FUTURES, 0, futures),
+            stook_executor_submit_many(executor, NULL, count_task, &runs, RACE_FUTURES, 0, futures),
             STOOK_OK);
         must_start(&thread, wait_backwards_thread, futures);
         gate_open(&gate);
@@ -200,8 +200,8 @@ static int family_task(void *arg, void **ret_value)
 
     (void)ret_value;
     for (unsigned round = 0; round < family->rounds; round++) {
-        MUST(stook_executor_submit_many(family->executor, count_task, &family->runs, RACE_FUTURES,
-                                        0, futures) == STOOK_OK);
+        MUST(stook_executor_submit_many(family->executor, NULL, count_task, &family->runs,
+                                        RACE_FUTURES, 0, futures) == STOOK_OK);
         for (int i = 0; i < RACE_FUTURES; i++) {
             MUST(stook_future_result(futures[i], NULL) == STOOK_OK);
         }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * A future: the state and the result of one submitted task.
+ * A future: the state and the result of one submitted task; and what a task may call about itself.
  *
  *   stook_executor_submit -> [wait_until | result | cancel]... -> stook_future_release
  *
@@ -8,10 +8,13 @@
  *
  *   PENDING -- a thread takes the task --> RUNNING -- returned 0 -------> DONE
  *      |                                      \------- returned other --> FAILED
- *      \------ cancel, or shutdown in mode CANCEL_PENDING --------------> CANCELLED
+ *      \------ cancel, token, scope, shutdown CANCEL_PENDING, broken ---> CANCELLED
  *
  * A future reaches exactly one terminal state, once, also across shutdown; whoever waits is woken
- * at that moment. A future may outlive its executor: it is terminal by then.
+ * at that moment. A future may outlive its executor: it is terminal by then. Futures of promises
+ * and those made of others (promise.h, continuation.h) go from PENDING to a terminal state; a
+ * repeated task goes back to PENDING after each call, and may go from RUNNING to CANCELLED when
+ * one ends.
  *
  * What may run at the same time on ONE future (each caller holding a reference of its own):
  *
@@ -40,12 +43,18 @@ STOOK_BEGIN_DECLS
 
 typedef struct stook_future stook_future;
 
+/* A task. `*ret_value` is NULL on entry; what the task stores there, its future hands out.
+ * Returns 0 for success; any other value makes the future FAILED and is kept in it, uninterpreted.
+ * A task must not end its thread (thrd_exit, longjmp out of it). */
+typedef int stook_task_fn(void *arg, void **ret_value);
+
 enum stook_state {
-    STOOK_STATE_PENDING = 0,  /* accepted, not begun */
-    STOOK_STATE_RUNNING = 1,  /* a thread is in its function */
-    STOOK_STATE_DONE = 2,     /* its function returned 0 */
-    STOOK_STATE_FAILED = 3,   /* its function returned something else: stook_future_code() */
-    STOOK_STATE_CANCELLED = 4 /* its function was never called, and never will be */
+    STOOK_STATE_PENDING = 0, /* accepted, not begun */
+    STOOK_STATE_RUNNING = 1, /* a thread is in its function */
+    STOOK_STATE_DONE = 2,    /* its function returned 0, or it was completed with code 0 */
+    STOOK_STATE_FAILED = 3,  /* the same with another code: stook_future_code() */
+    STOOK_STATE_CANCELLED =
+        4 /* its function will not be called (again, if it is a repeated task) */
 };
 
 enum stook_cancel_outcome {
@@ -67,20 +76,31 @@ STOOK_API const char *stook_state_name(enum stook_state state);
 
 /* Waits until the future is terminal or the deadline has passed; never cancels anything.
  *
- * In a task: does not block the pool. With STOOK_FOREVER, if nobody has begun the awaited task and
- * it belongs to the waiter's own executor, the waiter runs it here and now. Otherwise the waiter's
- * place is lent to another thread, which runs queued tasks meanwhile, the waiter's own children
- * first; the waiter goes on as soon as the future is terminal or the deadline has passed. No
- * unrelated task ever runs on the waiter's stack, and going on needs nobody else's leave, so a lock
- * may be held across a wait.
- * Outside a task (a thread that is no worker): blocks only; it never runs tasks.
+ * In a task: does not block the pool. What runs meanwhile, in this order:
+ *   1. the awaited task itself, here and now on the waiter's stack: with STOOK_FOREVER, if it is
+ *      due (not delayed, not a continuation of one that still runs, not held back by a limit; but
+ *      see scope.h), nobody has begun it, it belongs to the waiter's own executor, and less than
+ *      1000 tasks run on top of one another here;
+ *   2. else the waiter's place is lent to another thread, which runs the waiter's own children, the
+ *      newest first;
+ *   3. then any other task.
+ * The waiter goes on as soon as the future is terminal or the deadline has passed. No unrelated
+ * task ever runs on the waiter's stack, and going on needs nobody else's leave, so a lock may be
+ * held across a wait for ever. (One with a deadline may find all workers held by tasks that want
+ * that lock.) Outside a task (a thread that is no worker): blocks only; it never runs tasks.
  *
  * Returns: STOOK_OK        the future is terminal.
  *          STOOK_TIMEOUT   the deadline passed first; with a deadline that has passed already the
  *                          call is a poll that neither runs nor lends anything.
- *          STOOK_DEADLOCK  called inside the awaited task, or inside a task that runs on top of it
- *                          on this thread because it waits: it could never end.
- *          STOOK_INVALID   future is NULL.
+ *          STOOK_DEADLOCK it could never end: called inside the awaited task, or inside a task
+ *          that
+ *                          runs on top of it on this thread because it waits; or the awaited task
+ *                          waits, directly or through other running tasks, for the calling one
+ *                          (waits for ever, for one future, for all of several, or for a scope; one
+ *                          that a promise, a deadline or a thread outside could end does not count,
+ *                          nor one through a continuation). Who waits for whom is reported, see
+ *                          executor.h. Or called in a callback (continuation.h).
+ *          STOOK_INVALID   future is NULL. STOOK_FORKED: it is not terminal and from before a fork.
  * Threads: any. */
 STOOK_API STOOK_NODISCARD enum stook_status stook_future_wait_until(stook_future *future,
                                                                     int64_t deadline_ns);
@@ -92,8 +112,9 @@ STOOK_API STOOK_NODISCARD enum stook_status stook_future_wait_until(stook_future
  * then on the value is the caller's and the future's destructor leaves it alone. Later calls give
  * the same pointer again, without handing it over a second time.
  *
- * Returns: STOOK_OK, STOOK_TASK_FAILED (then stook_future_code() tells), STOOK_CANCELLED; or an
- *          error of the wait: STOOK_DEADLOCK, STOOK_INVALID.
+ * Returns: STOOK_OK, STOOK_TASK_FAILED (then stook_future_code() tells), STOOK_CANCELLED,
+ *          STOOK_BROKEN (CANCELLED because its executor broke); or an error of the wait:
+ *          STOOK_DEADLOCK, STOOK_INVALID, STOOK_FORKED.
  * To bound the wait, call stook_future_wait_until() first. Threads: any. */
 STOOK_API STOOK_NODISCARD enum stook_status stook_future_result(stook_future *future,
                                                                 void **ret_value);
@@ -103,15 +124,29 @@ STOOK_API STOOK_NODISCARD enum stook_status stook_future_result(stook_future *fu
 STOOK_API int stook_future_code(const stook_future *future);
 
 /* Cancels the task if it has not begun: the future is CANCELLED when the call returns, and its
- * waiters are on their way, even if every worker is busy. A running task is asked to stop: see
- * stook_task_cancel_requested(). Idempotent. NULL: STOOK_CANCEL_TOO_LATE.
- * Threads: any. Blocks: never, but for moments while another thread enters or leaves a wait. */
+ * waiters are on their way, even if every worker is busy; if this call did it, its callbacks have
+ * run (continuation.h). A running task is asked to stop: see stook_task_cancel_requested().
+ * Idempotent. NULL, and a future that is not terminal and from before a fork:
+ * STOOK_CANCEL_TOO_LATE.
+ * Threads: any. Blocks: for short locks (and may run callbacks). */
 STOOK_API enum stook_cancel_outcome stook_future_cancel(stook_future *future);
 
-/* Inside a task: has stook_future_cancel() been called on it since it began? A task that sees true
- * should stop soon and return (what it returns decides its state). Outside a task: false.
- * Cheap enough for an inner loop: one load. Threads: any. Blocks: never. */
+/* Inside a task: is it asked to stop, by stook_future_cancel() since it began, or by its token or
+ * scope (or one above that)? A task that sees true should stop soon and return; what it returns
+ * decides its state. Outside a task: false.
+ * Cheap enough for an inner loop: a load, and one more for each token above. Blocks: never. */
 STOOK_API bool stook_task_cancel_requested(void);
+
+/* Inside a task: what follows may block (a read from the network, a lock that is held for long).
+ * Its worker is lent to another thread meanwhile, so that the pool keeps its parallelism as long
+ * as it may have threads (max_extra_threads of the options). Ends with stook_task_end_blocking(),
+ * from where on the task goes on at once: see "worker" in executor.h. What it submits in between
+ * goes to the end of the common queue. Waiting for futures needs no announcement.
+ *
+ * Pairs nest, and only the outermost counts; a task that returns inside one ends it. Outside a task
+ * both do nothing. Blocks: for a short lock; begin may start a thread. */
+STOOK_API void stook_task_begin_blocking(void);
+STOOK_API void stook_task_end_blocking(void);
 
 /* Gives the future a destructor for its value: it is called once, with the value, when the last
  * reference goes (the executor's own included) and nobody has taken a value that is not NULL.

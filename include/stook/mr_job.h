@@ -101,8 +101,8 @@ typedef int mr_map_fn(const struct mr_item *item, mr_emitter *out, void *user);
 
 /* Folds value into accumulator, which was the value of an earlier pair of the same key (or the fold
  * of several). Must be associative and commutative: it is called any number of times, in any order,
- * also not at all. The accumulator keeps its size and is aligned for 8-byte types; value may not be.
- * Returns 0, or fails the job. */
+ * also not at all. The accumulator keeps its size and is aligned for 8-byte types; value may not
+ * be. Returns 0, or fails the job. */
 typedef int mr_combine_fn(struct mr_slice key, void *accumulator, size_t accumulator_size,
                           struct mr_slice value, void *user);
 
@@ -202,8 +202,8 @@ STOOK_API STOOK_NODISCARD enum stook_status mr_map_reduce(stook_executor *execut
                                                           struct mr_error *ret_error);
 
 /* The same job in the calling thread and in the plainest way: no executor, no tables, no combiner,
- * no partitions, no progress. For debugging a callback, and as the oracle of tests. Returns, frees and
- * fills as mr_map_reduce(), but for STOOK_CANCELLED and STOOK_SHUTDOWN.
+ * no partitions, no progress. For debugging a callback, and as the oracle of tests. Returns, frees
+ * and fills as mr_map_reduce(), but for STOOK_CANCELLED and STOOK_SHUTDOWN.
  * Threads: any. Blocks: it runs the job. */
 STOOK_API STOOK_NODISCARD enum stook_status mr_map_reduce_sequential(const struct mr_job *job,
                                                                      mr_result **ret_result,
@@ -223,8 +223,8 @@ STOOK_API void mr_result_rewind(mr_result *result);
 STOOK_API void mr_result_destroy(mr_result *result);
 
 /* The default partition is mr_hash(key) scaled to the number of partitions:
- * (hash >> 32) * partitions >> 32. The function is fixed: the same on every machine, for ever. It does
- * not resist keys that were made to collide. Threads: any. Blocks: never. */
+ * (hash >> 32) * partitions >> 32. The function is fixed: the same on every machine, for ever. It
+ * does not resist keys that were made to collide. Threads: any. Blocks: never. */
 STOOK_API uint64_t mr_hash(struct mr_slice key);
 
 STOOK_END_DECLS

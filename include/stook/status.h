@@ -23,7 +23,12 @@ STOOK_BEGIN_DECLS
     X(STOOK_TASK_FAILED, -6, "the task returned a non-zero code")                                  \
     X(STOOK_THREAD, -7, "a thread or a lock could not be created")                                 \
     X(STOOK_DEADLOCK, -8, "the call would wait for its own caller")                                \
-    X(STOOK_IO, -9, "a file could not be read")
+    X(STOOK_IO, -9, "a file could not be read")                                                    \
+    X(STOOK_FULL, -10, "the queue is full")                                                        \
+    X(STOOK_BROKEN, -11, "the executor is broken: a thread's init hook failed")                    \
+    X(STOOK_FORKED, -12, "the object was made before this process was forked")                     \
+    X(STOOK_TOO_LATE, -13, "the future was completed or cancelled before")                         \
+    X(STOOK_END, -14, "nothing is left")
 
 enum stook_status {
 #define STOOK_STATUS_ENUM(name, value, sentence) name = value,

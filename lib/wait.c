@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Blocking. In a task, the worker is lent meanwhile; in a callback it is refused, since what is
+ * awaited may be due behind that callback in the same thread.
+ */
+#include "wait.h"
+#include "callback.h"
+#include "deadlock.h"
+#include "park.h"
+#include "worker.h"
+
+enum stook_status stook__wait_allowed(int64_t deadline_ns)
+{
+    if (deadline_ns != STOOK_FOREVER && deadline_ns <= stook__platform_now_ns()) {
+        return STOOK_TIMEOUT;
+    }
+    return stook__callback_running() ? STOOK_DEADLOCK : STOOK_OK;
+}
+
+bool stook__wait_is_for_self(const stook_future *future)
+{
+    for (const struct stook__frame *frame = stook__frame_current(); frame; frame = frame->below) {
+        if (frame->task == future) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool stook__wait_event(struct stook__event *event, int64_t deadline_ns)
+{
+    struct stook__thread *lender = stook__frame_current() ? stook__thread_current() : NULL;
+
+    if (lender) {
+        stook__park_release(lender);
+    }
+    bool is_set = stook__event_wait_until(event, deadline_ns);
+    if (lender) {
+        stook__park_resume(lender);
+    }
+    return is_set;
+}
+
+enum stook_status stook__wait_for(struct stook__event *event, int64_t deadline_ns,
+                                  stook_future *future, struct stook_scope *scope)
+{
+    const struct stook__frame *frame = stook__frame_current();
+    const struct stook__thread *thread = stook__thread_current();
+    bool for_ever = deadline_ns == STOOK_FOREVER && frame && thread;
+    struct stook__awaited awaited = {
+        .thread = thread, .frame = frame, .future = future, .scope = scope};
+
+    if (for_ever && !stook__waits_enter(&awaited)) {
+        return STOOK_DEADLOCK;
+    }
+    bool is_set = stook__wait_event(event, deadline_ns);
+    if (for_ever) {
+        stook__waits_leave(&awaited);
+    }
+    return is_set ? STOOK_OK : STOOK_TIMEOUT;
+}
