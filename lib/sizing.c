@@ -31,7 +31,8 @@ unsigned stook__sizing_workers(const struct stook_executor_options *options)
     if (options->workers > 0) {
         return options->workers;
     }
-    const char *text = getenv(variable);
+    /* Safe unless the program changes its environment at the same time: that nobody survives. */
+    const char *text = getenv(variable); /* NOLINT(concurrency-mt-unsafe) */
     if (text) {
         unsigned workers = parse_workers(text);
         if (workers == 0) {
