@@ -6,6 +6,7 @@
 #if defined __linux__ && !defined STOOK_TEST_PORTABLE
 #define LINUX_ONLY
 #define _GNU_SOURCE /* for affinity masks, and nftw() */
+#include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
 #include <sched.h>
@@ -173,8 +174,34 @@ Test(sizing, B34_a_thread_bound_to_one_cpu_gets_one_worker, .timeout = 60)
                  "the other threads keep theirs");
 }
 
-/* --- control groups
- * ------------------------------------------------------------------------------- */
+static bool affinity_is_denied;
+
+int __real_sched_getaffinity(pid_t pid, size_t size, cpu_set_t *mask);
+int __wrap_sched_getaffinity(pid_t pid, size_t size, cpu_set_t *mask);
+
+int __wrap_sched_getaffinity(pid_t pid, size_t size, cpu_set_t *mask)
+{
+    if (affinity_is_denied) {
+        errno = EPERM;
+        return -1;
+    }
+    return __real_sched_getaffinity(pid, size, mask);
+}
+
+/* CPython's test_sysconf_permission_error: sandboxes deny what they like. */
+Test(sizing, B34_without_the_affinity_mask_the_cpus_online_count, .timeout = 60)
+{
+    const unsigned limit = stook__cgroup_cpu_limit("");
+    const unsigned online = (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
+    struct told told = {.count = 0};
+
+    cr_assert_eq(unsetenv("STOOK_WORKERS"), 0);
+    affinity_is_denied = true;
+    cr_assert_eq(workers_of(0, &told), limit > 0 && limit < online ? limit : online);
+    cr_assert_eq(told.count, 0);
+}
+
+/* --- control groups ------------------------------------------------------------------------------- */
 
 static char tree[1024];
 
