@@ -359,9 +359,62 @@ Test(shutdown, B36_cancel_pending_asks_no_running_task_to_stop, .timeout = 60)
     stook_executor_destroy(elder.executor);
 }
 
-/* Ends the process with a task in its gate and others in the queue, as a program that returns from
- * main() early does. Nothing may wait for them. */
-static void exit_while_tasks_run(void)
+static int gate_fail_task(void *arg, void **ret_value)
+{
+    (void)ret_value;
+    gate_pass(arg);
+    return 3;
+}
+
+/* CPython's test_shutdown_gh_132969_... and test_shutdown_deadlock_pickle: nobody waits, and what is
+ * left fails. */
+Test(shutdown, B37_tasks_that_fail_after_a_shutdown_without_a_wait, .timeout = 60)
+{
+    enum { TASKS = 10, WORKERS = 2 };
+    static const enum stook_shutdown_mode modes[] = {STOOK_DRAIN, STOOK_CANCEL_PENDING};
+
+    for (int i = 0; i < 2; i++) {
+        const int failing = modes[i] == STOOK_DRAIN ? TASKS : WORKERS;
+        stook_executor *executor = must_create(WORKERS);
+        struct gate gate = {0};
+        stook_future *futures[TASKS];
+
+        cr_assert_eq(
+            stook_executor_submit_many(executor, NULL, gate_fail_task, &gate, TASKS, 0, futures),
+            STOOK_OK);
+        gate_await(&gate, WORKERS);
+        cr_assert_eq(stook_executor_shutdown(executor, modes[i], 0), STOOK_TIMEOUT);
+        gate_open(&gate);
+        stook_executor_destroy(executor);
+        cr_assert_eq(count_states(futures, TASKS, STOOK_STATE_FAILED), failing);
+        cr_assert_eq(count_states(futures, TASKS, STOOK_STATE_CANCELLED), TASKS - failing);
+        cr_assert_eq(atomic_load(&gate.arrived), failing);
+        release_all(futures, TASKS);
+    }
+}
+
+/* --- the end of the process ------------------------------------------------------------------------ */
+
+/* What a child that calls `fn` exits with. */
+static int exit_code_of(void (*fn)(enum stook_shutdown_mode mode), enum stook_shutdown_mode mode)
+{
+    int status = 0;
+
+    fflush(NULL);
+    const pid_t child = fork();
+    if (child == 0) {
+        fn(mode);
+        _exit(EXIT_FAILURE);
+    }
+    cr_assert_gt(child, 0);
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_assert(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+/* With a task in its gate and others in the queue, as a program that returns from main() early does.
+ * Nothing may wait for them. */
+static void exit_while_tasks_run(enum stook_shutdown_mode mode)
 {
     static struct gate gate;
     static stook_executor *executor; /* to be found by a search for leaks */
@@ -370,21 +423,52 @@ static void exit_while_tasks_run(void)
     executor = must_create(2);
     MUST(stook_executor_submit_many(executor, NULL, gate_task, &gate, 8, 0, futures) == STOOK_OK);
     gate_await(&gate, 2);
-    MUST(stook_executor_shutdown(executor, STOOK_DRAIN, 0) == STOOK_TIMEOUT);
+    MUST(stook_executor_shutdown(executor, mode, 0) == STOOK_TIMEOUT);
     exit(7);
 }
 
+/* CPython's test_hang_gh83386 and test_cancel_futures_wait_false */
 Test(shutdown, a_process_may_exit_while_tasks_run, .timeout = 60)
 {
-    int status = 0;
+    cr_assert_eq(exit_code_of(exit_while_tasks_run, STOOK_DRAIN), 7);
+    cr_assert_eq(exit_code_of(exit_while_tasks_run, STOOK_CANCEL_PENDING), 7);
+}
 
-    fflush(NULL);
-    const pid_t child = fork();
-    if (child == 0) {
-        exit_while_tasks_run();
+static stook_executor *late_executor;
+static bool late_is_closed;
+
+static void submit_late(void)
+{
+    atomic_int runs = 0;
+
+    if (late_is_closed) {
+        MUST(stook_executor_submit(late_executor, count_task, &runs, NULL) == STOOK_SHUTDOWN);
+    } else {
+        stook_future *future = must_submit(late_executor, count_task, &runs);
+
+        MUST(stook_future_result(future, NULL) == STOOK_OK);
+        stook_future_release(future);
     }
-    cr_assert_gt(child, 0);
-    cr_assert_eq(waitpid(child, &status, 0), child);
-    cr_assert(WIFEXITED(status));
-    cr_assert_eq(WEXITSTATUS(status), 7);
+    stook_executor_destroy(late_executor);
+    late_executor = NULL;
+    MUST(atomic_load(&runs) == !late_is_closed);
+    _exit(late_is_closed ? 8 : 9);
+}
+
+static void exit_with_a_late_submit(enum stook_shutdown_mode mode)
+{
+    late_executor = must_create(2);
+    late_is_closed = mode == STOOK_CANCEL_PENDING;
+    if (late_is_closed) {
+        MUST(stook_executor_shutdown(late_executor, mode, STOOK_FOREVER) == STOOK_OK);
+    }
+    MUST(atexit(submit_late) == 0);
+    exit(EXIT_FAILURE);
+}
+
+/* CPython's test_submit_after_interpreter_shutdown; here an executor ends when its owner says so. */
+Test(shutdown, what_runs_at_exit_may_use_an_executor_that_is_open, .timeout = 60)
+{
+    cr_assert_eq(exit_code_of(exit_with_a_late_submit, STOOK_DRAIN), 9);
+    cr_assert_eq(exit_code_of(exit_with_a_late_submit, STOOK_CANCEL_PENDING), 8);
 }
