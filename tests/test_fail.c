@@ -5,6 +5,7 @@
  * failure. Each pass must answer with a status, leave its outputs alone, and leave nothing behind
  * (LeakSanitizer looks at the end). Promises and what hangs on futures: test_fail_futures.c.
  */
+#define _POSIX_C_SOURCE 200809L /* for mkstemp() */
 #include <stdlib.h>
 #include <string.h>
 #include <stook/mapreduce.h>
@@ -278,8 +279,39 @@ Test(fail, a_thread_that_is_refused_while_the_lender_goes_on_strands_no_task)
     stook_executor_destroy(other);
 }
 
-/* --- MapReduce
- * ----------------------------------------------------------------------------------- */
+/* The workers that were added idle until a thread can be had for them. */
+Test(fail, B31_resize_that_can_start_no_thread_strands_no_task)
+{
+    enum { MOST = 4 };
+    struct stook_executor_options options = STOOK_EXECUTOR_OPTIONS_INIT;
+    bool failed = true;
+
+    options.workers = 1;
+    options.max_workers = MOST;
+    for (long number = 0; failed; number++) {
+        stook_executor *executor = NULL;
+        struct gate gate = {0};
+        atomic_int runs = 0;
+
+        cr_assert_lt(number, MOST_PASSES);
+        cr_assert_eq(stook_executor_create(&options, &executor), STOOK_OK);
+        cr_assert_eq(stook_executor_submit(executor, gate_task, &gate, NULL), STOOK_OK);
+        gate_await(&gate, 1);
+        cr_assert_eq(stook_executor_submit_many(executor, NULL, count_task, &runs, ITEMS, 0, NULL),
+                     STOOK_OK);
+        fail_call(number);
+        cr_assert_eq(stook_executor_resize(executor, MOST), STOOK_OK);
+        failed = has_failed();
+        fail_none();
+        cr_assert(failed || number >= 2, "a thread's record and the thread");
+        cr_assert_eq(stook_executor_worker_count(executor), MOST);
+        gate_open(&gate);
+        stook_executor_destroy(executor);
+        cr_assert_eq(atomic_load(&runs), ITEMS);
+    }
+}
+
+/* --- MapReduce ----------------------------------------------------------------------------------- */
 
 static int map_item(const struct mr_item *item, mr_emitter *out, void *user)
 {
@@ -351,4 +383,31 @@ Test(fail, B31_a_job_answers_NOMEM_whatever_allocation_fails)
     fail_each_of(executor, &job);
     fail_each_of(NULL, &job);
     stook_executor_destroy(executor);
+}
+
+/* Files are read into buffers, which grow with the longest record. */
+Test(fail, B31_a_job_over_a_file_answers_NOMEM_whatever_allocation_fails)
+{
+    const char *directory = getenv("TMPDIR") != NULL ? getenv("TMPDIR") : "/tmp";
+    char path[1024];
+    struct mr_source source = {.path = path};
+    struct mr_job job = MR_JOB_INIT;
+    stook_executor *executor = must_create(2);
+
+    snprintf(path, sizeof path, "%s/stook-fail-XXXXXX", directory);
+    FILE *file = fdopen(mkstemp(path), "w");
+    cr_assert_not_null(file);
+    for (int i = 0; i < ITEMS; i++) {
+        fprintf(file, "%c is a line of %0*d\n", 'A' + i, i * i, i);
+    }
+    cr_assert_eq(fclose(file), 0);
+    job.input = mr_input_text(&source, 1);
+    job.input.chunk = 64;
+    job.map = map_item;
+    job.reduce = reduce_values;
+    job.order = MR_ORDER_KEY;
+    fail_each_of(executor, &job);
+    fail_each_of(NULL, &job);
+    stook_executor_destroy(executor);
+    cr_assert_eq(remove(path), 0);
 }
