@@ -125,6 +125,7 @@ Test(callback, B6_runs_in_the_thread_that_completes_the_promise)
     release_promised(&made);
 }
 
+/* B22 */
 Test(callback, invalid_arguments_call_nothing)
 {
     struct promised made = must_promise();

@@ -250,6 +250,7 @@ Test(client, tasks_of_a_released_client_still_run, .timeout = 60)
     cr_assert_eq(atomic_load(&runs), 1000);
 }
 
+/* B36 */
 Test(client, shutdown_cancels_what_clients_have_queued, .timeout = 60)
 {
     enum { EACH = 5 };
@@ -510,6 +511,7 @@ static int own_stream_task(void *arg, void **ret_value)
     return 0;
 }
 
+/* B57 */
 Test(client, streams_from_outside_and_from_within_starve_nothing_together, .timeout = 60)
 {
     struct flood flood = {.executor = must_create(1), .streams = 2};

@@ -94,6 +94,7 @@ Test(combine, all_matrix_of_endings_orders_and_how_many_had_ended, .timeout = 60
     }
 }
 
+/* B12 */
 Test(combine, all_of_nothing_is_done_at_once)
 {
     stook_future *futures[1] = {NULL};

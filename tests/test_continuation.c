@@ -115,6 +115,7 @@ Test(continuation, matrix_of_modes_outcomes_executors_and_moments, .timeout = 12
     }
 }
 
+/* B22 */
 Test(continuation, invalid_arguments_call_nothing)
 {
     struct promised made = must_promise();
@@ -206,6 +207,7 @@ static int store_then(stook_future *before, void *arg, void **ret_value)
     return 0;
 }
 
+/* B9 */
 Test(continuation, its_own_value_is_destroyed_once_unless_it_is_taken, .timeout = 60)
 {
     for (int bits = 0; bits < 4; bits++) {

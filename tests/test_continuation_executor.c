@@ -49,6 +49,7 @@ static int stoppable_then(stook_future *before, void *arg, void **ret_value)
     return 5;
 }
 
+/* B71 */
 Test(continuation_executor, cancelling_one_that_runs_asks_it_to_stop, .timeout = 60)
 {
     stook_executor *executor = must_create(1);
@@ -181,6 +182,7 @@ static int drain_thread(void *arg)
     return 0;
 }
 
+/* B35 */
 Test(continuation_executor, DRAIN_waits_for_continuations_and_what_they_wait_for, .timeout = 60)
 {
     for (int ending = 0; ending < ENDINGS; ending++) {
@@ -228,6 +230,7 @@ Test(continuation_executor, DRAIN_does_not_wait_for_one_that_was_cancelled, .tim
     release_promised(&made);
 }
 
+/* B36 */
 Test(continuation_executor, CANCEL_PENDING_cancels_continuations, .timeout = 60)
 {
     for (int after_drain = 0; after_drain < 2; after_drain++) {
@@ -260,6 +263,7 @@ Test(continuation_executor, CANCEL_PENDING_cancels_continuations, .timeout = 60)
     }
 }
 
+/* B24 */
 Test(continuation_executor, one_that_was_shut_down_accepts_none, .timeout = 60)
 {
     stook_executor *executor = must_create(1);

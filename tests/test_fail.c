@@ -51,6 +51,7 @@ Test(fail, B30_create_unwinds_whatever_fails)
     cr_assert_gt(number, 2 * WORKERS);
 }
 
+/* B31 */
 Test(fail, submit_that_fails_never_runs_the_task)
 {
     stook_executor *executor = must_create(WORKERS);
@@ -77,7 +78,7 @@ Test(fail, submit_that_fails_never_runs_the_task)
     cr_assert_eq(atomic_load(&runs), ITEMS);
 }
 
-/* As above, for all that a client's tasks need: its record, and theirs. */
+/* B31. As above, for all that a client's tasks need: its record, and theirs. */
 Test(fail, a_client_that_cannot_be_made_leaves_nothing)
 {
     stook_executor *executor = must_create(WORKERS);
@@ -160,6 +161,7 @@ static int parent_task(void *arg, void **ret_value)
     return 0;
 }
 
+/* B31 */
 Test(fail, tasks_that_were_accepted_run_though_others_were_not)
 {
     struct family family = {.executor = must_create(1)};

@@ -240,7 +240,8 @@ Test(fail_futures, B31_an_iterator_is_made_or_not, .timeout = 60)
     }
 }
 
-/* Everything that was accepted ends, each once, though there is no memory at all when it is due. */
+/* B31. Everything that was accepted ends, each once, though there is no memory at all when it is
+ * due. */
 Test(fail_futures, what_was_accepted_needs_no_memory_when_it_is_due, .timeout = 120)
 {
     enum { MANY = 500, KINDS = 5 };

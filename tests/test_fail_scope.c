@@ -200,7 +200,7 @@ Test(fail_scope, B31_submit_in_a_scope_is_all_or_none, .timeout = 120)
     fail_each(try_delayed_bulk);
 }
 
-/* What was accepted ends, whatever the memory. */
+/* B31. What was accepted ends, whatever the memory. */
 Test(fail_scope, cancel_wait_and_release_need_no_memory, .timeout = 120)
 {
     for (int round = 0; round < 20; round++) {
@@ -243,7 +243,7 @@ Test(fail_scope, cancel_wait_and_release_need_no_memory, .timeout = 120)
     }
 }
 
-/* Single submits of which some fail. */
+/* B31. Single submits of which some fail. */
 Test(fail_scope, outcomes_count_what_was_accepted, .timeout = 120)
 {
     stook_executor *executor = must_create(2);

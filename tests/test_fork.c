@@ -403,6 +403,7 @@ Test(fork, B75_a_task_that_returns_in_the_child_ends_the_child, .timeout = 120,
     stook_executor_destroy(executor);
 }
 
+/* B75 */
 Test(fork, a_child_may_fork_again, .timeout = 120, .disabled = UNDER_TSAN)
 {
     stook_executor *executor = must_create(1);

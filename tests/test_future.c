@@ -72,6 +72,7 @@ static int stoppable_task(void *arg, void **ret_value)
     return stoppable->code;
 }
 
+/* B71 */
 Test(future, B1_cancel_of_a_running_task_is_seen_in_it_and_its_return_decides, .timeout = 60)
 {
     stook_executor *executor = must_create(1);
@@ -424,11 +425,13 @@ static void expect_deadlock(stook_task_fn *fn)
     stook_executor_destroy(self.executor);
 }
 
+/* B50 */
 Test(future, wait_for_oneself_is_a_deadlock_and_told, .timeout = 60)
 {
     expect_deadlock(wait_for);
 }
 
+/* B50 */
 Test(future, wait_for_a_task_below_on_the_same_thread_is_a_deadlock_and_told, .timeout = 60)
 {
     expect_deadlock(wait_for_child_that_waits_for_me);

@@ -264,6 +264,7 @@ Test(hooks, B28_a_failure_later_cancels_what_is_pending_and_refuses_what_comes)
     cr_assert_not_null(strstr(broken.hooks.text, "thread_init returned 7 in thread stook-1"));
 }
 
+/* B28 */
 Test(hooks, a_broken_executor_is_destroyed_like_any_other)
 {
     static struct broken broken;
@@ -285,7 +286,7 @@ static int wait_task(void *arg, void **ret_value)
     return stook_future_result(arg, NULL) == STOOK_BROKEN ? 0 : 1;
 }
 
-/* Tasks that wait, in an executor of their own, are woken by the break. */
+/* B28. Tasks that wait, in an executor of their own, are woken by the break. */
 Test(hooks, who_waits_for_a_pending_task_is_told_at_once)
 {
     static struct broken broken;

@@ -110,6 +110,7 @@ static void expect_chain(unsigned workers, int step)
     release_all(chain.futures, LINKS);
 }
 
+/* B53 */
 Test(nesting, chain_of_500_tasks_each_waiting_for_the_previous_one, .timeout = 120)
 {
     expect_chain(1, -1);
@@ -117,6 +118,7 @@ Test(nesting, chain_of_500_tasks_each_waiting_for_the_previous_one, .timeout = 1
     expect_chain(8, -1);
 }
 
+/* B53 */
 Test(nesting, chain_of_500_tasks_each_waiting_for_the_next_one, .timeout = 120)
 {
     expect_chain(1, 1);
@@ -202,8 +204,8 @@ static int lock_task(void *arg, void **ret_value)
     return 0;
 }
 
-/* The second task takes the only place, and would lock the mutex again on the first one's stack if
- * it were run there; the first one must be able to go on without that place. */
+/* B52. The second task takes the only place, and would lock the mutex again on the first one's stack
+ * if it were run there; the first one must be able to go on without that place. */
 Test(nesting, a_lock_may_be_held_across_a_wait, .timeout = 60)
 {
     stook_executor *executor = must_create(1);

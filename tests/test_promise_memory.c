@@ -45,6 +45,7 @@ Test(promise_memory, B9_value_destructor_runs_exactly_once_unless_somebody_took_
     }
 }
 
+/* B9 */
 Test(promise_memory, completed_when_nobody_has_its_future_it_destroys_the_value)
 {
     struct promised made = must_promise();
@@ -57,6 +58,7 @@ Test(promise_memory, completed_when_nobody_has_its_future_it_destroys_the_value)
     cr_assert_eq(atomic_load(&destroyed), 1);
 }
 
+/* B9 */
 Test(promise_memory, a_null_value_is_not_destroyed)
 {
     struct promised made = must_promise();

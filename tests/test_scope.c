@@ -94,6 +94,7 @@ Test(scope, destroy_joins_also_what_tasks_submit_meanwhile, .timeout = 60)
     stook_scope_destroy(NULL);
 }
 
+/* B12 */
 Test(scope, an_empty_scope_is_done, .timeout = 60)
 {
     const int64_t deadlines[] = {STOOK_FOREVER, 0, -1, INT64_MIN, INT64_MAX - 1};
@@ -145,6 +146,7 @@ static int fibonacci_task(void *arg, void **ret_value)
     return 0;
 }
 
+/* B48 */
 Test(scope, nested_scopes_wait_in_tasks_on_any_number_of_workers, .timeout = 60)
 {
     for (unsigned workers = 1; workers <= 4; workers *= 2) {
@@ -300,6 +302,7 @@ Test(scope, B72_exactly_one_canceller_of_a_scope_gets_true, .timeout = 60)
     stook_executor_destroy(executor);
 }
 
+/* B70 */
 Test(scope, cancel_has_run_the_callbacks_when_it_returns_and_wakes_waiters, .timeout = 60)
 {
     enum { FUTURES = 5 };

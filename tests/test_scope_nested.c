@@ -184,6 +184,7 @@ Test(scope_nested, B73_the_outer_scope_does_not_suffer_from_the_inner_one, .time
     stook_executor_destroy(executor);
 }
 
+/* B73 */
 Test(scope_nested, a_parent_token_cancels_and_its_deadline_too, .timeout = 60)
 {
     stook_executor *executor = must_create(2);

@@ -235,6 +235,7 @@ Test(strand, each_submitters_order_is_kept, .timeout = 60)
     stook_executor_destroy(executor);
 }
 
+/* B74 */
 Test(strand, a_failure_cancels_what_is_held_back_and_keep_going_does_not, .timeout = 60)
 {
     enum { TASKS = 10 };
@@ -268,6 +269,7 @@ Test(strand, a_failure_cancels_what_is_held_back_and_keep_going_does_not, .timeo
     }
 }
 
+/* B70 */
 Test(strand, cancel_of_one_that_is_held_back_leaves_the_others_in_order, .timeout = 60)
 {
     enum { TASKS = 20 };

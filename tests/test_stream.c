@@ -352,7 +352,7 @@ Test(stream, destroy_stops_a_chunk_before_its_next_item, .timeout = 60)
     expect_nothing_more_begins(40);
 }
 
-/* CPython 45: of each value, exactly one of taker and destructor. */
+/* B9. CPython 45: of each value, exactly one of taker and destructor. */
 Test(stream, destroys_each_value_that_nobody_fetched_exactly_once, .timeout = 60)
 {
     uint64_t random = 3;

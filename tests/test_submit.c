@@ -244,6 +244,7 @@ static int submit_ordered_task(void *arg, void **ret_value)
     return 0;
 }
 
+/* B56 */
 Test(submit, with_one_worker_own_tasks_begin_newest_first_but_for_now_and_then, .timeout = 60)
 {
     static struct order order;
@@ -300,6 +301,7 @@ static int endless_task(void *arg, void **ret_value)
     return 0;
 }
 
+/* B57 */
 Test(submit, a_task_that_submits_itself_for_ever_starves_no_other, .timeout = 60)
 {
     for (int own = 0; own <= 1; own++) {

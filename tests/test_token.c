@@ -82,6 +82,7 @@ static bool is_seen_cancelled(stook_future *future, int look)
     }
 }
 
+/* B14 */
 Test(token, queued_tasks_are_cancelled_for_whoever_looks, .timeout = 60)
 {
     stook_executor *executor = must_create(1);
@@ -114,6 +115,7 @@ Test(token, queued_tasks_are_cancelled_for_whoever_looks, .timeout = 60)
     cr_assert_eq(atomic_load(&runs), 0);
 }
 
+/* B14 */
 Test(token, queued_tasks_are_cancelled_also_for_waits_on_several, .timeout = 60)
 {
     stook_executor *executor = must_create(1);
@@ -150,6 +152,7 @@ Test(token, queued_tasks_are_cancelled_also_for_waits_on_several, .timeout = 60)
     cr_assert_eq(atomic_load(&runs), 0);
 }
 
+/* B3, B70 */
 Test(token, waiters_wake_and_callbacks_run_elsewhere_though_every_worker_is_busy, .timeout = 60)
 {
     enum { FUTURES = 4 };
@@ -208,6 +211,7 @@ static int patient_task(void *arg, void **ret_value)
     return 0;
 }
 
+/* B3 */
 Test(token, a_task_that_waits_for_a_queued_one_is_woken, .timeout = 60)
 {
     stook_executor *executor = must_create(1);
@@ -522,6 +526,7 @@ Test(token, a_token_that_only_its_queued_tasks_hold_is_still_below_its_parent, .
     cr_assert_eq(atomic_load(&runs), 0);
 }
 
+/* B35, B36 */
 Test(token, shutdown_in_both_modes_copes_with_tasks_of_cancelled_tokens, .timeout = 60)
 {
     static const enum stook_shutdown_mode modes[] = {STOOK_DRAIN, STOOK_CANCEL_PENDING};
