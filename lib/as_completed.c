@@ -70,8 +70,7 @@ static void member_ended(struct stook__waiter *waiter)
     a_store_rel(&node->gone, true);
 }
 
-/* --- creating
- * ------------------------------------------------------------------------------------ */
+/* --- creating --------------------------------------------------------------------------------- */
 
 static int by_future(const void *a, const void *b)
 {
@@ -167,8 +166,7 @@ enum stook_status stook_as_completed_create(stook_future *const futures[], size_
     return STOOK_OK;
 }
 
-/* --- yielding
- * ------------------------------------------------------------------------------------ */
+/* --- yielding --------------------------------------------------------------------------------- */
 
 /* Takes what has been pushed, and turns it round; false: nothing. */
 static bool refill(stook_as_completed *iterator)

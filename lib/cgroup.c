@@ -21,8 +21,7 @@ enum { CHUNK_BYTES = 512, LINE_BYTES = 2048, PATH_BYTES = 1024, VALUE_BYTES = 64
 
 enum version { VERSION_1, VERSION_2 };
 
-/* --- files
- * --------------------------------------------------------------------------------------- */
+/* --- files ------------------------------------------------------------------------------------ */
 
 struct reader {
     int file;
@@ -77,8 +76,7 @@ static bool read_line(struct reader *reader)
     return any;
 }
 
-/* --- quotas
- * ---------------------------------------------------------------------------------------- */
+/* --- quotas ----------------------------------------------------------------------------------- */
 
 static bool parse_number(const char **at, uint64_t *ret_number)
 {
@@ -141,8 +139,7 @@ static unsigned tighter(unsigned a, unsigned b)
     return a == 0 || (b != 0 && b < a) ? b : a;
 }
 
-/* --- groups
- * ---------------------------------------------------------------------------------------- */
+/* --- groups ----------------------------------------------------------------------------------- */
 
 /* Whether the list "a,b,c" has the word. */
 static bool list_has(const char *list, size_t length, const char *word)

@@ -210,8 +210,7 @@ void stook__waits_report_self(const struct stook__frame *top, const stook_future
     stook__report(&executor->options, "%s", text.bytes);
 }
 
-/* --- entering and leaving
- * ------------------------------------------------------------------------ */
+/* --- entering and leaving --------------------------------------------------------------------- */
 
 static void list(struct stook__waits *waits, struct stook__awaited *awaited)
 {

@@ -71,8 +71,7 @@ static void time_has_come(struct stook__alarm *alarm)
     stook__task_release(&delayed->future);
 }
 
-/* --- repeated
- * ------------------------------------------------------------------------------------ */
+/* --- repeated --------------------------------------------------------------------------------- */
 
 /* The next multiple of the period that has not passed. */
 static void advance(struct delayed *delayed)
@@ -162,8 +161,7 @@ static void call_is_due(struct stook__alarm *alarm)
     stook__submit_released(executor, task, delayed->bond.client, delayed->bond.priority);
 }
 
-/* --- submitting
- * ---------------------------------------------------------------------------------- */
+/* --- submitting ------------------------------------------------------------------------------- */
 
 static bool options_are_valid(const struct stook_submit_options *options)
 {

@@ -17,8 +17,7 @@
 static const enum stook_priority by_rank[STOOK__PRIORITIES] = {
     STOOK_PRIORITY_HIGH, STOOK_PRIORITY_NORMAL, STOOK_PRIORITY_LOW};
 
-/* --- flows and levels; the mutex is held
- * --------------------------------------------------------- */
+/* --- flows and levels; the mutex is held ------------------------------------------------------ */
 
 /* After every change of the number of tasks. */
 static void publish_counts(struct stook__inject *queue, enum stook_priority changed)
@@ -119,8 +118,7 @@ static stook_future *take(struct stook__inject *queue, enum stook_priority prior
     return task;
 }
 
-/* --- room
- * ---------------------------------------------------------------------------------------- */
+/* --- room ------------------------------------------------------------------------------------- */
 
 /* A batch that is larger than the limit finds room when nothing waits. */
 static bool has_room(const stook_client *client, size_t count)
@@ -246,8 +244,7 @@ bool stook__inject_leave(struct stook__inject *queue, struct stook__blocked *blo
     return was_listed;
 }
 
-/* --- clients
- * -------------------------------------------------------------------------------------- */
+/* --- clients ---------------------------------------------------------------------------------- */
 
 /* The mutex is held, or nobody else is there yet. */
 static void client_init(struct stook__inject *queue, stook_client *client, unsigned weight,
@@ -326,8 +323,7 @@ void stook__client_release(struct stook__inject *queue, stook_client *client)
     }
 }
 
-/* --- the queue
- * ------------------------------------------------------------------------------------ */
+/* --- the queue -------------------------------------------------------------------------------- */
 
 bool stook__inject_init(struct stook__inject *queue, size_t limit)
 {

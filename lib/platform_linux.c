@@ -17,8 +17,7 @@
 
 enum { NS_PER_S = 1000000000 };
 
-/* --- futexes
- * -------------------------------------------------------------------------------------- */
+/* --- futexes ---------------------------------------------------------------------------------- */
 
 /* Sleeps while the word is `expected`, at most until the deadline, possibly less. */
 static void futex_sleep(_Atomic(uint32_t) *word, uint32_t expected, int64_t deadline_ns)
@@ -55,8 +54,7 @@ static bool has_passed(int64_t deadline_ns)
     return deadline_ns != INT64_MAX && deadline_ns <= stook__platform_now_ns();
 }
 
-/* --- events
- * --------------------------------------------------------------------------------------- */
+/* --- events ----------------------------------------------------------------------------------- */
 
 enum { EVENT_UNSET, EVENT_SET, EVENT_SLEPT_ON };
 
@@ -102,8 +100,7 @@ bool stook__event_wait_until(struct stook__event *event, int64_t deadline_ns)
     }
 }
 
-/* --- bells
- * ---------------------------------------------------------------------------------------- */
+/* --- bells ------------------------------------------------------------------------------------ */
 
 enum { BELL_QUIET, BELL_RUNG, BELL_SLEPT_ON };
 
@@ -148,8 +145,7 @@ bool stook__bell_wait_until(struct stook__bell *bell, int64_t deadline_ns)
     }
 }
 
-/* --- threads and CPUs
- * ----------------------------------------------------------------------------- */
+/* --- threads and CPUs ------------------------------------------------------------------------- */
 
 void stook__platform_name_thread(const char *name)
 {

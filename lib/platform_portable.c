@@ -86,8 +86,7 @@ bool stook__event_wait_until(struct stook__event *event, int64_t deadline_ns)
     return is_set;
 }
 
-/* --- bells
- * ---------------------------------------------------------------------------------------- */
+/* --- bells ------------------------------------------------------------------------------------ */
 
 /* Invariant: when `rung` is set, a byte is in the pipe, or the ringer that set it is about to
  * write one, or the waiter has just taken it out and will look at `rung` next. */
@@ -164,8 +163,7 @@ bool stook__bell_wait_until(struct stook__bell *bell, int64_t deadline_ns)
     }
 }
 
-/* --- threads and CPUs
- * ----------------------------------------------------------------------------- */
+/* --- threads and CPUs ------------------------------------------------------------------------- */
 
 void stook__platform_name_thread(const char *name)
 {

@@ -56,8 +56,7 @@ enum stook_status stook_scope_create(stook_executor *executor,
     return status;
 }
 
-/* --- waiting
- * ------------------------------------------------------------------------------------- */
+/* --- waiting ---------------------------------------------------------------------------------- */
 
 static bool is_empty(const struct stook_scope_outcome *outcome)
 {

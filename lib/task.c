@@ -127,8 +127,8 @@ static bool has_value_to_destroy(const stook_future *task, uint32_t word)
            !(word & TASK_TAKEN) && task->value;
 }
 
-/* A value may hold the last reference to another future, and so on: they are destroyed one after the
- * other, so that chains of any length need no stack. */
+/* A value may hold the last reference to another future, and so on: they are destroyed one after
+ * the other, so that chains of any length need no stack. */
 static void destroy_with_value(stook_future *task)
 {
     task->next = dying.first;

@@ -94,8 +94,7 @@ static void heap_remove(struct stook__timer *timer, struct stook__alarm *alarm)
     }
 }
 
-/* --- the thread
- * ---------------------------------------------------------------------------------- */
+/* --- the thread ------------------------------------------------------------------------------- */
 
 /* Rings what is due; gives the time of the next alarm, or INT64_MIN to end. */
 static int64_t ring_due(stook_executor *executor)
@@ -144,8 +143,7 @@ static void *timer_main(void *arg)
     return NULL;
 }
 
-/* --- for others
- * ---------------------------------------------------------------------------------- */
+/* --- for others ------------------------------------------------------------------------------- */
 
 bool stook__timer_init(stook_executor *executor)
 {

@@ -78,7 +78,7 @@ enum stook_status mr__job_check(const struct mr_job *job, struct mr_error *ret_e
     return STOOK_OK;
 }
 
-/* --- planning ----------------------------------------------------------------------------------- */
+/* --- planning --------------------------------------------------------------------------------- */
 
 static uint64_t chunk_of(const struct mr_input *input, uint64_t total, unsigned workers)
 {
@@ -171,7 +171,7 @@ void mr__plan_fini(struct mr__plan *plan)
     *plan = (struct mr__plan){0};
 }
 
-/* --- walking -------------------------------------------------------------------------------------- */
+/* --- walking ---------------------------------------------------------------------------------- */
 
 void mr__map_split(const struct mr__plan *plan, const struct mr__split *split, mr_emitter *out)
 {

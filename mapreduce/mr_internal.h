@@ -14,7 +14,7 @@
 #include "mr_platform.h"
 #include "table.h"
 
-/* --- the first error (error.c) ----------------------------------------------------------------- */
+/* --- the first error (error.c) ---------------------------------------------------------------- */
 
 /* Shared by all tasks of a phase. The first failure is kept, and tells the others to stop. */
 struct mr__control {
@@ -57,7 +57,7 @@ const char *mr__path_text(const char *path, char text[MR_PATH_TEXT]);
 /* A key as text for messages, in quotes, cut, with bytes that do not print as \xNN. */
 const char *mr__key_text(struct mr_slice key, char text[MR_KEY_TEXT]);
 
-/* --- pairs that are kept as they come (result.c) ------------------------------------------------ */
+/* --- pairs that are kept as they come (result.c) ---------------------------------------------- */
 
 struct mr__output {
     uint64_t prefix; /* first 8 bytes of the key, big-endian, zero-padded: compares like the key */
@@ -79,7 +79,7 @@ void mr__list_sort(struct mr__list *list);
 int mr__output_compare(const void *a, const void *b);
 void mr__list_fini(struct mr__list *list);
 
-/* --- where emissions go (store.c) ---------------------------------------------------------------- */
+/* --- where emissions go (store.c) ------------------------------------------------------------- */
 
 /* What one task at a time emits into; leased, so that there are only as many as tasks ran at once.
  * A task that waits keeps its lease, and one that begins meanwhile gets another. */
@@ -123,7 +123,7 @@ static inline void mr__segment_progress(struct mr__segment *segment, uint64_t un
     mr_a_store_rlx(&segment->done, done + units);
 }
 
-/* --- emitting (emit.c) --------------------------------------------------------------------------- */
+/* --- emitting (emit.c) ------------------------------------------------------------------------ */
 
 struct mr_emitter {
     const struct mr_job *job;
@@ -150,7 +150,7 @@ struct mr_values {
     const struct mr__output *end;
 };
 
-/* --- input (input.c, text.c) ---------------------------------------------------------------------- */
+/* --- input (input.c, text.c) ------------------------------------------------------------------ */
 
 /* A range of items of an array, or of bytes of one source. */
 struct mr__split {
@@ -182,7 +182,7 @@ enum stook_status mr__text_size(const struct mr_source *source, size_t index, ui
 void mr__map_split(const struct mr__plan *plan, const struct mr__split *split, mr_emitter *out);
 void mr__map_text(const struct mr__plan *plan, const struct mr__split *split, mr_emitter *out);
 
-/* --- the tasks of a phase (batch.c) ---------------------------------------------------------------- */
+/* --- the tasks of a phase (batch.c) ----------------------------------------------------------- */
 
 struct mr__task {
     mr_batch *batch;
@@ -222,7 +222,7 @@ enum stook_status mr__batch_submit_partitions(mr_batch *batch, stook_task_fn *fn
 /* Waits until no task runs any more, and gives the outcome. */
 enum stook_status mr__batch_wait(mr_batch *batch);
 
-/* --- after the shuffle (shuffle.c) ----------------------------------------------------------------- */
+/* --- after the shuffle (shuffle.c) ------------------------------------------------------------ */
 
 struct mr_groups {
     struct mr_job job;
@@ -233,7 +233,7 @@ struct mr_groups {
     uint64_t count;
 };
 
-/* --- results (result.c) ----------------------------------------------------------------------------- */
+/* --- results (result.c) ----------------------------------------------------------------------- */
 
 struct mr__run {
     const struct mr__output *next;

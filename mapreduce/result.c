@@ -7,7 +7,7 @@
 #include <string.h>
 #include "mr_internal.h"
 
-/* --- lists --------------------------------------------------------------------------------------- */
+/* --- lists ------------------------------------------------------------------------------------ */
 
 static uint64_t prefix_of(struct mr_slice key)
 {
@@ -79,7 +79,7 @@ void mr__list_fini(struct mr__list *list)
     *list = (struct mr__list){0};
 }
 
-/* --- results -------------------------------------------------------------------------------------- */
+/* --- results ---------------------------------------------------------------------------------- */
 
 mr_result *mr__result_create(struct mr__store *store, struct mr__list **lists, size_t list_count,
                              enum mr_order order)

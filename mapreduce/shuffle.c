@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include "mr_internal.h"
 
-/* --- merging one partition --------------------------------------------------------------------- */
+/* --- merging one partition -------------------------------------------------------------------- */
 
 static void fail_merge(mr_batch *batch, enum stook_status status, int code, struct mr_slice key)
 {
@@ -65,7 +65,7 @@ static int shuffle_task(void *arg, void **ret_value)
     return 0;
 }
 
-/* --- groups ------------------------------------------------------------------------------------- */
+/* --- groups ----------------------------------------------------------------------------------- */
 
 /* Takes over what the batch has emitted. */
 static mr_groups *groups_create(mr_batch *batch)
@@ -109,7 +109,7 @@ uint64_t mr_groups_count(const mr_groups *groups)
     return groups->count;
 }
 
-/* --- the step ------------------------------------------------------------------------------------ */
+/* --- the step --------------------------------------------------------------------------------- */
 
 static bool has_emissions(const mr_groups *groups, uint32_t partition)
 {

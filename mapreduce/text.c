@@ -80,7 +80,7 @@ enum stook_status mr__text_size(const struct mr_source *source, size_t index, ui
     return STOOK_OK;
 }
 
-/* --- delimiters ----------------------------------------------------------------------------------- */
+/* --- delimiters ------------------------------------------------------------------------------- */
 
 struct delimiters {
     bool is_one; /* then it is `only` */
@@ -112,7 +112,7 @@ static const unsigned char *find_delimiter(const struct delimiters *set, const u
     return at;
 }
 
-/* --- getting the bytes of a split ------------------------------------------------------------------- */
+/* --- getting the bytes of a split ------------------------------------------------------------- */
 
 /* Bytes of a source; `ends` tells that the source ends with them. */
 struct window {
@@ -216,7 +216,7 @@ static enum stook_status window_load(struct window *window, const struct delimit
     return status;
 }
 
-/* --- cutting into records ------------------------------------------------------------------------------ */
+/* --- cutting into records --------------------------------------------------------------------- */
 
 /* What a split has to map: records from `begin` on that start before `stop`. */
 struct records {

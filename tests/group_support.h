@@ -32,8 +32,7 @@
 /* A pointer that no function may write to. */
 #define UNTOUCHED ((void *)(uintptr_t)0x5700)
 
-/* --- objects and submission
- * ---------------------------------------------------------------------- */
+/* --- objects and submission ------------------------------------------------------------------- */
 
 static inline stook_token *must_token_until(stook_executor *executor, stook_token *parent,
                                             int64_t deadline_ns)
@@ -157,8 +156,7 @@ static inline bool outcome_is(const struct stook_scope_outcome *outcome, size_t 
     return is;
 }
 
-/* --- tasks and callbacks
- * --------------------------------------------------------------------------- */
+/* --- tasks and callbacks ---------------------------------------------------------------------- */
 
 /* Goes on until it is asked to stop, and then returns the code. */
 struct stoppable {
@@ -218,8 +216,7 @@ static inline void note_call(stook_future *future, void *user_data)
     atomic_fetch_add(&called->count, 1);
 }
 
-/* --- reports
- * ----------------------------------------------------------------------------------------- */
+/* --- reports ---------------------------------------------------------------------------------- */
 
 struct reports {
     atomic_int count;
@@ -254,8 +251,7 @@ static inline stook_executor *must_create_reporting(unsigned workers, struct rep
     return executor;
 }
 
-/* --- child processes
- * --------------------------------------------------------------------------------- */
+/* --- child processes -------------------------------------------------------------------------- */
 
 enum { CHILD_SECONDS = 30 };
 

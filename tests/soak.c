@@ -56,8 +56,7 @@ static void soak_deallocate(void *user_data, void *memory, size_t size)
     free(block);
 }
 
-/* --- records
- * ------------------------------------------------------------------------------------- */
+/* --- records ---------------------------------------------------------------------------------- */
 
 struct record *new_record(struct player *player, enum kind kind)
 {
@@ -142,8 +141,7 @@ int64_t soon(struct player *player)
     return stook_deadline_after_ns((int64_t)random_below(&player->random, MILLISECOND));
 }
 
-/* --- judgement
- * ----------------------------------------------------------------------------------- */
+/* --- judgement -------------------------------------------------------------------------------- */
 
 /* What became of a task, or of a continuation that was to be called. */
 static void check_called(const struct record *record, enum stook_state state)
@@ -256,8 +254,7 @@ static void release_records(struct round *round, unsigned used)
     }
 }
 
-/* --- a round
- * ------------------------------------------------------------------------------------- */
+/* --- a round ---------------------------------------------------------------------------------- */
 
 static int actor_thread(void *arg)
 {

@@ -11,8 +11,7 @@
 
 enum { MOST_IN_SET = 8, MOST_PERIODS = 5 };
 
-/* --- what tasks do
- * ------------------------------------------------------------------------------- */
+/* --- what tasks do ---------------------------------------------------------------------------- */
 
 static void enter(struct limit *limit)
 {
@@ -94,8 +93,7 @@ int soak_then(stook_future *before, void *arg, void **ret_value)
     return soak_task(arg, ret_value);
 }
 
-/* --- submit
- * -------------------------------------------------------------------------------------- */
+/* --- submit ----------------------------------------------------------------------------------- */
 
 /* What a submit with these options may answer but OK. */
 static enum stook_status refusal_of(const struct stook_submit_options *options)
@@ -205,8 +203,7 @@ static void act_submit_many(struct player *player)
     }
 }
 
-/* --- one future
- * ---------------------------------------------------------------------------------- */
+/* --- one future ------------------------------------------------------------------------------- */
 
 static void act_cancel(struct player *player)
 {
@@ -319,8 +316,7 @@ static void act_then(struct player *player)
     note_accepted(record, status, STOOK_OK, future);
 }
 
-/* --- several futures
- * ----------------------------------------------------------------------------- */
+/* --- several futures -------------------------------------------------------------------------- */
 
 /* Up to MOST_IN_SET futures, some of them twice. */
 static unsigned choose_set(struct player *player, stook_future *futures[MOST_IN_SET])
@@ -436,8 +432,7 @@ static void act_as_completed(struct player *player)
     stook_as_completed_destroy(iterator);
 }
 
-/* --- counters
- * ------------------------------------------------------------------------------------ */
+/* --- counters --------------------------------------------------------------------------------- */
 
 void check_stats(stook_executor *executor, struct stook_stats *ret_stats)
 {
@@ -468,8 +463,7 @@ static void act_stats(struct player *player)
     check_stats(player->round->executor, &stats);
 }
 
-/* --- the dice
- * ------------------------------------------------------------------------------------ */
+/* --- the dice --------------------------------------------------------------------------------- */
 
 static const struct {
     void (*act)(struct player *player);

@@ -34,8 +34,7 @@ void act_family(struct player *player)
     }
 }
 
-/* --- scopes
- * -------------------------------------------------------------------------------------- */
+/* --- scopes ----------------------------------------------------------------------------------- */
 
 static void check_outcome(const struct stook_scope_outcome *outcome, enum stook_status status,
                           size_t accepted)
@@ -88,8 +87,7 @@ void act_scope(struct player *player)
     stook_scope_destroy(scope);
 }
 
-/* --- tokens
- * -------------------------------------------------------------------------------------- */
+/* --- tokens ----------------------------------------------------------------------------------- */
 
 void act_token(struct player *player)
 {
@@ -123,8 +121,7 @@ void act_token(struct player *player)
     stook_token_release(token); /* its tasks keep it */
 }
 
-/* --- promises
- * ------------------------------------------------------------------------------------ */
+/* --- promises --------------------------------------------------------------------------------- */
 
 /* Makes one, and a task that completes it. The promise is given up when that task has ended, by the
  * player, who must therefore be a thread outside. */
@@ -162,8 +159,7 @@ void end_promises(struct player *player)
     }
 }
 
-/* --- streams and maps
- * ---------------------------------------------------------------------------- */
+/* --- streams and maps ------------------------------------------------------------------------- */
 
 struct stream_play {
     int items;
@@ -283,8 +279,7 @@ void act_map(struct player *player)
     }
 }
 
-/* --- the workers
- * --------------------------------------------------------------------------------- */
+/* --- the workers ------------------------------------------------------------------------------ */
 
 void act_blocking(struct player *player)
 {

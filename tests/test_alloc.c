@@ -200,8 +200,7 @@ Test(alloc, one_without_a_function_is_refused)
     cr_assert_eq(stook_executor_create(&options, &executor), STOOK_INVALID);
 }
 
-/* --- no lock
- * ------------------------------------------------------------------------------------- */
+/* --- no lock ---------------------------------------------------------------------------------- */
 
 static _Thread_local bool is_prober;
 static mtx_t probe_mutex;

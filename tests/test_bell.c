@@ -81,8 +81,7 @@ BELL_TEST(ringing_never_blocks_and_leaves_errno_alone)
     cr_assert_not(stook__bell_wait_until(&bell, 0));
 }
 
-/* --- a waiter in a thread of its own
- * --------------------------------------------------------------- */
+/* --- a waiter in a thread of its own ---------------------------------------------------------- */
 
 /* What a ringer writes before it rings, and what the waiter has heard of it. */
 static int plain;          /* seen through the bell */
@@ -186,8 +185,7 @@ BELL_TEST(no_ring_is_lost_when_deadlines_pass_meanwhile)
     expect_each_ring_heard(20000, ring_once);
 }
 
-/* --- signal handlers
- * ------------------------------------------------------------------------------- */
+/* --- signal handlers -------------------------------------------------------------------------- */
 
 static void ring_in_handler(int signal_number)
 {

@@ -89,8 +89,7 @@ static void expect(char *text, char letter, int count)
     text[length + (size_t)count] = '\0';
 }
 
-/* --- clients
- * --------------------------------------------------------------------------------------- */
+/* --- clients ---------------------------------------------------------------------------------- */
 
 Test(client, B61_one_task_is_not_held_up_by_a_thousand, .timeout = 60)
 {
@@ -329,8 +328,7 @@ Test(client, a_client_that_outlives_its_executor_is_told, .signal = SIGABRT)
     stook_executor_destroy(executor);
 }
 
-/* --- priorities
- * ------------------------------------------------------------------------------------ */
+/* --- priorities ------------------------------------------------------------------------------- */
 
 Test(client, high_goes_first_and_low_last, .timeout = 60)
 {
@@ -451,8 +449,7 @@ Test(client, high_goes_before_the_worker_s_own_tasks_and_starves_none, .timeout 
     }
 }
 
-/* --- starvation
- * ------------------------------------------------------------------------------------ */
+/* --- starvation ------------------------------------------------------------------------------- */
 
 /* Two tasks that submit themselves for ever, one through the queue, one on the worker; and an own
  * task that is older than all of the latter. */

@@ -182,8 +182,7 @@ Test(deadlock, without_a_report_function_it_is_written_to_standard_error, .timeo
     cr_assert_eq(end.text[strlen(end.text) - 1], '\n', "whole lines");
 }
 
-/* --- through a scope
- * ------------------------------------------------------------------------------- */
+/* --- through a scope -------------------------------------------------------------------------- */
 
 struct join {
     stook_executor *executor;
@@ -293,8 +292,7 @@ Test(deadlock, B50_a_task_waits_for_a_scope_whose_task_waits_for_it, .timeout = 
     }
 }
 
-/* --- what can end is not a deadlock
- * ---------------------------------------------------------------- */
+/* --- what can end is not a deadlock ----------------------------------------------------------- */
 
 struct wait {
     stook_future *awaited;
@@ -434,8 +432,7 @@ Test(deadlock, a_wait_for_any_that_one_of_them_ends_is_none, .timeout = 60)
     }
 }
 
-/* --- random graphs without a cycle
- * ----------------------------------------------------------------- */
+/* --- random graphs without a cycle ------------------------------------------------------------ */
 
 enum { NODES = 40, MOST_AWAITED = 4 };
 

@@ -15,8 +15,7 @@
 
 enum { WORKERS = 3, ITEMS = 40 };
 
-/* --- the executor
- * -------------------------------------------------------------------------------- */
+/* --- the executor ----------------------------------------------------------------------------- */
 
 Test(fail, B30_create_unwinds_whatever_fails)
 {
@@ -313,7 +312,7 @@ Test(fail, B31_resize_that_can_start_no_thread_strands_no_task)
     }
 }
 
-/* --- MapReduce ----------------------------------------------------------------------------------- */
+/* --- MapReduce -------------------------------------------------------------------------------- */
 
 static int map_item(const struct mr_item *item, mr_emitter *out, void *user)
 {

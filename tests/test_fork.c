@@ -10,8 +10,7 @@
 #include "check.h"
 #include "group_support.h"
 
-/* --- what there is before the fork
- * ------------------------------------------------------------------- */
+/* --- what there is before the fork ------------------------------------------------------------ */
 
 static int terminal_value;
 
@@ -137,8 +136,7 @@ static void release_world(struct world *world)
     stook_executor_destroy(world->executor);
 }
 
-/* --- in the child
- * -------------------------------------------------------------------------------------- */
+/* --- in the child ----------------------------------------------------------------------------- */
 
 static void note_nothing(stook_future *future, void *user_data)
 {
@@ -294,8 +292,7 @@ static void check_in_child(struct world *world)
     check_new_executor_works();
 }
 
-/* --- calm forks
- * ------------------------------------------------------------------------------------------ */
+/* --- calm forks ------------------------------------------------------------------------------- */
 
 /* Forks; the child checks, and releases everything if told so. Gives the child's status. */
 static int fork_and_check(struct world *world, bool releases)
@@ -439,8 +436,7 @@ Test(fork, a_child_may_fork_again, .timeout = 120, .disabled = UNDER_TSAN)
     stook_executor_destroy(executor);
 }
 
-/* --- under load
- * ------------------------------------------------------------------------------------------ */
+/* --- under load ------------------------------------------------------------------------------- */
 
 enum { FORKS = 50, LOADERS = 3 };
 

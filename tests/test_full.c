@@ -78,8 +78,7 @@ static enum stook_status submitter_join(struct submitter *submitter)
     return submitter->status;
 }
 
-/* --- fail
- * ------------------------------------------------------------------------------------------ */
+/* --- fail ------------------------------------------------------------------------------------- */
 
 Test(full, B32_fail_answers_FULL_and_never_runs_the_task, .timeout = 60)
 {
@@ -131,8 +130,7 @@ Test(full, B32_each_client_has_a_limit_of_its_own, .timeout = 60)
     cr_assert_eq(atomic_load(&full.runs), 1004);
 }
 
-/* --- block
- * ----------------------------------------------------------------------------------------- */
+/* --- block ------------------------------------------------------------------------------------ */
 
 struct letter {
     char *text; /* one worker appends */
@@ -288,8 +286,7 @@ Test(full, B32_a_cancelled_task_leaves_room_when_a_worker_finds_it, .timeout = 6
     cr_assert_eq(atomic_load(&full.runs), 1);
 }
 
-/* --- the executor's own tasks, and those of another
- * -------------------------------------------------- */
+/* --- the executor's own tasks, and those of another ------------------------------------------- */
 
 struct own {
     struct full full;
@@ -372,8 +369,7 @@ Test(full, B32_a_worker_of_another_executor_that_is_blocked_is_lent, .timeout = 
     cr_assert_eq(atomic_load(&full.runs), 2);
 }
 
-/* --- tasks that were accepted before
- * ------------------------------------------------------------------ */
+/* --- tasks that were accepted before ---------------------------------------------------------- */
 
 struct kept {
     struct full full;
@@ -424,8 +420,7 @@ Test(full, tasks_that_were_accepted_before_pass_when_closed_and_full, .timeout =
     cr_assert_eq(atomic_load(&kept.full.runs), 9);
 }
 
-/* --- all together
- * ------------------------------------------------------------------------------------- */
+/* --- all together ----------------------------------------------------------------------------- */
 
 /* A bulk gives up at the moment at which those behind it do, and so lets them in: each either gets
  * in, and knows it, or does not. */

@@ -9,8 +9,7 @@
 #include "config.h"
 #include "group_support.h"
 
-/* --- NULL
- * ------------------------------------------------------------------------------------------ */
+/* --- NULL ------------------------------------------------------------------------------------- */
 
 static int then_nothing(stook_future *before, void *arg, void **ret_value)
 {
@@ -118,8 +117,7 @@ Test(misuse, B22_null_does_nothing_where_there_is_no_status, .timeout = 60)
     stook_task_end_blocking();
 }
 
-/* --- enums, sizes, numbers
- * ------------------------------------------------------------------------- */
+/* --- enums, sizes, numbers -------------------------------------------------------------------- */
 
 Test(misuse, enums_that_are_none_are_refused, .timeout = 60)
 {
@@ -226,8 +224,7 @@ Test(misuse, numbers_out_of_range_are_refused, .timeout = 60)
     stook_executor_destroy(executor);
 }
 
-/* --- deadlines
- * --------------------------------------------------------------------------------------- */
+/* --- deadlines -------------------------------------------------------------------------------- */
 
 Test(misuse, B17_deadlines_at_the_ends_of_the_range, .timeout = 60)
 {
@@ -277,8 +274,7 @@ Test(misuse, B17_deadlines_at_the_ends_of_the_range, .timeout = 60)
     cr_assert_eq(atomic_load(&runs), 10);
 }
 
-/* --- what ends the process
- * ------------------------------------------------------------------------- */
+/* --- what ends the process -------------------------------------------------------------------- */
 
 /* A sanitizer or valgrind would report the dead memory before the library can. */
 #define NO_ABORTS (UNDER_ASAN || UNDER_TSAN || !STOOK_CHECKS)

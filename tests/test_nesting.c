@@ -204,8 +204,8 @@ static int lock_task(void *arg, void **ret_value)
     return 0;
 }
 
-/* B52. The second task takes the only place, and would lock the mutex again on the first one's stack
- * if it were run there; the first one must be able to go on without that place. */
+/* B52. The second task takes the only place, and would lock the mutex again on the first one's
+ * stack if it were run there; the first one must be able to go on without that place. */
 Test(nesting, a_lock_may_be_held_across_a_wait, .timeout = 60)
 {
     stook_executor *executor = must_create(1);

@@ -8,8 +8,7 @@
 #include "check.h"
 #include "support.h"
 
-/* --- exact orders
- * ---------------------------------------------------------------------------------- */
+/* --- exact orders ----------------------------------------------------------------------------- */
 
 enum { CHILDREN = 25 }; /* fewer than pass before an old task goes first */
 
@@ -96,8 +95,7 @@ Test(order, B56_a_thief_takes_the_oldest_task_first, .timeout = 60)
     }
 }
 
-/* --- nobody starves
- * -------------------------------------------------------------------------------- */
+/* --- nobody starves --------------------------------------------------------------------------- */
 
 /* Two tasks that submit each other, until a third one has run or it is clear that it never will. */
 enum { MOST_TURNS = 20000, SOON = 1000, OUTSIDE = 5000 };
@@ -241,8 +239,7 @@ Test(order, B58_every_thief_gets_something, .timeout = 60)
     cr_assert_eq(atomic_load(&feeding.ended), atomic_load(&feeding.submitted));
 }
 
-/* --- latency
- * --------------------------------------------------------------------------------------- */
+/* --- latency ---------------------------------------------------------------------------------- */
 
 enum { SAMPLES = 21 };
 

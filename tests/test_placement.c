@@ -132,8 +132,7 @@ Test(placement, B33_a_stack_that_is_too_small_is_refused)
     cr_assert_not_null(strstr(text, "stack_size"), "%s", text);
 }
 
-/* --- CPUs
- * ---------------------------------------------------------------------------------------- */
+/* --- CPUs ------------------------------------------------------------------------------------- */
 
 #ifndef STOOK_TEST_PORTABLE
 

@@ -6,8 +6,7 @@
 #include "check.h"
 #include "group_support.h"
 
-/* --- joining
- * --------------------------------------------------------------------------------------- */
+/* --- joining ---------------------------------------------------------------------------------- */
 
 /* A task that submits `fan` more of its kind in the same scope, `depth` levels down. */
 struct tree {
@@ -160,8 +159,7 @@ Test(scope, nested_scopes_wait_in_tasks_on_any_number_of_workers, .timeout = 60)
     }
 }
 
-/* --- errors
- * ---------------------------------------------------------------------------------------- */
+/* --- errors ----------------------------------------------------------------------------------- */
 
 Test(scope, B74_the_first_error_is_kept_and_siblings_are_cancelled_but_accounted, .timeout = 60)
 {
@@ -271,8 +269,7 @@ Test(scope, B74_of_errors_at_the_same_moment_one_is_first_and_all_are_counted, .
     stook_executor_destroy(executor);
 }
 
-/* --- cancelling
- * ------------------------------------------------------------------------------------ */
+/* --- cancelling ------------------------------------------------------------------------------- */
 
 static int cancel_scope_thread(void *arg)
 {
@@ -397,8 +394,7 @@ Test(scope, one_cancelled_task_makes_it_cancelled_but_not_the_others, .timeout =
     stook_executor_destroy(executor);
 }
 
-/* --- waiting
- * --------------------------------------------------------------------------------------- */
+/* --- waiting ---------------------------------------------------------------------------------- */
 
 Test(scope, a_deadline_gives_the_exact_outcome_so_far, .timeout = 60)
 {

@@ -207,8 +207,7 @@ Test(scope_nested, a_parent_token_cancels_and_its_deadline_too, .timeout = 60)
     cr_assert_eq(atomic_load(&runs), 0);
 }
 
-/* --- waiting in a task
- * -------------------------------------------------------------------------------- */
+/* --- waiting in a task ------------------------------------------------------------------------ */
 
 struct lender {
     stook_scope *scope;
@@ -260,8 +259,7 @@ Test(scope_nested, a_task_that_waits_for_a_scope_lends_its_worker, .timeout = 60
     }
 }
 
-/* --- shutdown, wrong use
- * ----------------------------------------------------------------------------- */
+/* --- shutdown, wrong use ---------------------------------------------------------------------- */
 
 Test(scope_nested, B36_shutdown_accounts_for_all_tasks_in_both_modes, .timeout = 60)
 {

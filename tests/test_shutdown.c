@@ -366,8 +366,8 @@ static int gate_fail_task(void *arg, void **ret_value)
     return 3;
 }
 
-/* CPython's test_shutdown_gh_132969_... and test_shutdown_deadlock_pickle: nobody waits, and what is
- * left fails. */
+/* CPython's test_shutdown_gh_132969_... and test_shutdown_deadlock_pickle: nobody waits, and what
+ * is left fails. */
 Test(shutdown, B37_tasks_that_fail_after_a_shutdown_without_a_wait, .timeout = 60)
 {
     enum { TASKS = 10, WORKERS = 2 };
@@ -393,7 +393,7 @@ Test(shutdown, B37_tasks_that_fail_after_a_shutdown_without_a_wait, .timeout = 6
     }
 }
 
-/* --- the end of the process ------------------------------------------------------------------------ */
+/* --- the end of the process ------------------------------------------------------------------- */
 
 /* What a child that calls `fn` exits with. */
 static int exit_code_of(void (*fn)(enum stook_shutdown_mode mode), enum stook_shutdown_mode mode)
@@ -412,8 +412,8 @@ static int exit_code_of(void (*fn)(enum stook_shutdown_mode mode), enum stook_sh
     return WEXITSTATUS(status);
 }
 
-/* With a task in its gate and others in the queue, as a program that returns from main() early does.
- * Nothing may wait for them. */
+/* With a task in its gate and others in the queue, as a program that returns from main() early
+ * does. Nothing may wait for them. */
 static void exit_while_tasks_run(enum stook_shutdown_mode mode)
 {
     static struct gate gate;
@@ -466,7 +466,8 @@ static void exit_with_a_late_submit(enum stook_shutdown_mode mode)
     exit(EXIT_FAILURE);
 }
 
-/* CPython's test_submit_after_interpreter_shutdown; here an executor ends when its owner says so. */
+/* CPython's test_submit_after_interpreter_shutdown; here an executor ends when its owner says so.
+ */
 Test(shutdown, what_runs_at_exit_may_use_an_executor_that_is_open, .timeout = 60)
 {
     cr_assert_eq(exit_code_of(exit_with_a_late_submit, STOOK_DRAIN), 9);

@@ -21,8 +21,7 @@
 #include "sizing.h"
 #include "support.h"
 
-/* --- the environment
- * ------------------------------------------------------------------------------ */
+/* --- the environment -------------------------------------------------------------------------- */
 
 /* The report that create made, and how many it made. */
 struct told {
@@ -133,8 +132,7 @@ Test(sizing, B34_without_a_report_function_standard_error_is_told, .timeout = 60
     cr_assert_str_eq(text, "stook: STOOK_WORKERS=many is not a number from 1 to 1024\n");
 }
 
-/* --- the affinity mask
- * --------------------------------------------------------------------------- */
+/* --- the affinity mask ------------------------------------------------------------------------ */
 
 static int one_cpu_thread(void *arg)
 {
@@ -201,7 +199,7 @@ Test(sizing, B34_without_the_affinity_mask_the_cpus_online_count, .timeout = 60)
     cr_assert_eq(told.count, 0);
 }
 
-/* --- control groups ------------------------------------------------------------------------------- */
+/* --- control groups --------------------------------------------------------------------------- */
 
 static char tree[1024];
 

@@ -66,8 +66,7 @@ static void must_not_go_back(const struct snapshot *before, const struct snapsho
     }
 }
 
-/* --- numbers that are known
- * ------------------------------------------------------------------------ */
+/* --- numbers that are known ------------------------------------------------------------------- */
 
 Test(stats, B98_a_new_executor_has_done_nothing, .timeout = 60)
 {
@@ -277,8 +276,7 @@ Test(stats, threads_counts_those_that_waits_have_brought, .timeout = 60)
     stook_executor_destroy(other);
 }
 
-/* --- while everything moves
- * ------------------------------------------------------------------------ */
+/* --- while everything moves ------------------------------------------------------------------- */
 
 struct sampled {
     stook_executor *executor;
@@ -368,8 +366,7 @@ Test(stats, B98_it_adds_up_at_every_moment, .timeout = 120)
     }
 }
 
-/* --- arguments
- * ------------------------------------------------------------------------------------- */
+/* --- arguments -------------------------------------------------------------------------------- */
 
 Test(stats, only_as_many_workers_as_there_is_room_for, .timeout = 60)
 {

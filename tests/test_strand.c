@@ -6,8 +6,7 @@
 #include "check.h"
 #include "group_support.h"
 
-/* --- the limit
- * ------------------------------------------------------------------------------------- */
+/* --- the limit -------------------------------------------------------------------------------- */
 
 struct limited {
     struct gate gate;
@@ -106,8 +105,7 @@ Test(strand, what_is_held_back_does_not_hold_up_others, .timeout = 60)
     stook_executor_destroy(executor);
 }
 
-/* --- order
- * ----------------------------------------------------------------------------------------- */
+/* --- order ------------------------------------------------------------------------------------ */
 
 /* Plain data: one task after the other, each sees what those before it wrote. */
 struct sequence {
@@ -368,8 +366,7 @@ Test(strand, a_long_one_needs_no_stack, .timeout = 60)
     cr_assert_eq(atomic_load(&runs), TASKS);
 }
 
-/* --- waiting within a turn
- * ------------------------------------------------------------------------- */
+/* --- waiting within a turn -------------------------------------------------------------------- */
 
 struct turn {
     struct gate gate;

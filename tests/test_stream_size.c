@@ -88,8 +88,7 @@ enum stook_status __wrap_stook_executor_submit_with(stook_executor *executor,
     return status;
 }
 
-/* --- an input of numbers from 1 up
- * ---------------------------------------------------------------- */
+/* --- an input of numbers from 1 up ------------------------------------------------------------ */
 
 struct numbers {
     uintptr_t taken;
@@ -169,8 +168,7 @@ static enum stook_status take(stook_stream *stream, uintptr_t from, uintptr_t co
     return STOOK_OK;
 }
 
-/* --- tasks
- * ---------------------------------------------------------------------------------------- */
+/* --- tasks ------------------------------------------------------------------------------------ */
 
 Test(stream_size, short_items_share_tasks, .timeout = 120)
 {
@@ -252,8 +250,7 @@ Test(stream_size, a_chunk_that_is_given_is_kept, .timeout = 60)
     stook_executor_destroy(executor);
 }
 
-/* --- memory
- * --------------------------------------------------------------------------------------- */
+/* --- memory ----------------------------------------------------------------------------------- */
 
 static int endless(void *arg, void **ret_value)
 {
@@ -337,8 +334,7 @@ Test(stream_size, B31_NOMEM_whatever_allocation_fails, .timeout = 120)
     cr_assert_eq(atomic_load(&living), 0);
 }
 
-/* --- submits
- * -------------------------------------------------------------------------------------- */
+/* --- submits ---------------------------------------------------------------------------------- */
 
 Test(stream_size, a_submit_that_fails_is_told_behind_all_results, .timeout = 60)
 {

@@ -11,8 +11,7 @@
 /* Long enough that a test would never see it happen. */
 #define AN_HOUR (3600 * SECOND)
 
-/* --- later
- * ----------------------------------------------------------------------------------------- */
+/* --- later ------------------------------------------------------------------------------------ */
 
 struct log {
     atomic_int count;
@@ -161,8 +160,7 @@ Test(time, a_task_that_waits_for_a_later_one_does_not_begin_it_early, .timeout =
     }
 }
 
-/* --- cancelling what is delayed
- * ---------------------------------------------------------------------- */
+/* --- cancelling what is delayed --------------------------------------------------------------- */
 
 Test(time, a_delayed_task_is_cancelled_at_once, .timeout = 60)
 {
@@ -301,8 +299,7 @@ Test(time, delayed_and_cancelled_tasks_keep_no_memory, .timeout = 120)
     cr_assert_eq(atomic_load(&account.held), 0, "all is given back");
 }
 
-/* --- shutdown
- * -------------------------------------------------------------------------------------- */
+/* --- shutdown --------------------------------------------------------------------------------- */
 
 Test(time, B35_drain_waits_for_delayed_tasks, .timeout = 60)
 {
@@ -361,8 +358,7 @@ Test(time, B36_cancel_pending_cancels_delayed_tasks, .timeout = 60)
     cr_assert_eq(atomic_load(&runs), 0);
 }
 
-/* --- the timer thread
- * ------------------------------------------------------------------------------ */
+/* --- the timer thread ------------------------------------------------------------------------- */
 
 Test(time, there_is_one_timer_thread_and_only_when_it_is_needed, .timeout = 60)
 {

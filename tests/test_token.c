@@ -11,8 +11,7 @@
 
 enum { LOOKS = 6 };
 
-/* --- what a cancelled token does to its tasks
- * ------------------------------------------------------ */
+/* --- what a cancelled token does to its tasks ------------------------------------------------- */
 
 Test(token, B71_running_tasks_are_asked_to_stop_and_what_they_return_counts, .timeout = 60)
 {
@@ -356,8 +355,7 @@ Test(token, a_task_runs_or_is_cancelled_and_never_both, .timeout = 120)
     stook_executor_destroy(executor);
 }
 
-/* --- trees
- * ----------------------------------------------------------------------------------------- */
+/* --- trees ------------------------------------------------------------------------------------ */
 
 Test(token, B72_exactly_one_canceller_gets_true, .timeout = 120)
 {
@@ -466,8 +464,7 @@ Test(token, B73_a_tree_may_be_deep_and_may_grow_below_a_cancelled_token, .timeou
     cr_assert_eq(atomic_load(&runs), 0);
 }
 
-/* --- references, wrong use
- * ------------------------------------------------------------------------- */
+/* --- references, wrong use -------------------------------------------------------------------- */
 
 Test(token, tasks_outlive_the_callers_references_and_the_other_way_round, .timeout = 60)
 {

@@ -8,8 +8,7 @@
 #include "check.h"
 #include "group_support.h"
 
-/* --- signal handlers
- * ------------------------------------------------------------------------------- */
+/* --- signal handlers -------------------------------------------------------------------------- */
 
 static _Atomic(stook_token *) signal_token; /* what the handler cancels; may be NULL */
 static atomic_int signals_handled;
@@ -179,8 +178,7 @@ Test(token_async, the_executors_threads_block_signals, .timeout = 60)
     stook_executor_destroy(executor);
 }
 
-/* --- deadlines
- * ------------------------------------------------------------------------------------- */
+/* --- deadlines -------------------------------------------------------------------------------- */
 
 Test(token_async, a_deadline_cancels_running_and_queued_tasks_and_never_early, .timeout = 60)
 {

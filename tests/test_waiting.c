@@ -9,8 +9,7 @@
 #include "check.h"
 #include "support.h"
 
-/* --- B21: one future, many waiters
- * ----------------------------------------------------------------- */
+/* --- B21: one future, many waiters ------------------------------------------------------------ */
 
 struct awaited {
     stook_future *future;
@@ -80,8 +79,7 @@ Test(waiting, B21_threads_and_tasks_of_two_executors_wait_for_one_future, .timeo
     stook_executor_destroy(other);
 }
 
-/* --- B52: a lock held across a wait (rayon#592)
- * ----------------------------------------------------- */
+/* --- B52: a lock held across a wait (rayon#592) ----------------------------------------------- */
 
 /* Set while the thread's topmost task, or one below it on the same stack, holds the mutex. */
 static _Thread_local bool holds;
@@ -185,8 +183,7 @@ Test(waiting, B52_nobody_takes_a_lock_on_the_stack_of_the_waiter_that_holds_it, 
     expect_no_reentry(4);
 }
 
-/* --- B53: deep chains of waits
- * ---------------------------------------------------------------------- */
+/* --- B53: deep chains of waits ---------------------------------------------------------------- */
 
 /* Tasks that are on this thread's stack, and where the first of them began. */
 static _Thread_local int stacked;
@@ -278,8 +275,7 @@ Test(waiting, B53_a_chain_of_100000_nested_waits_needs_a_bounded_stack, .timeout
     free(many.levels);
 }
 
-/* --- B54: an outside task that is waited for in a task, with one worker (oneTBB#2156)
- * --------------- */
+/* --- B54: an outside task that is waited for in a task, with one worker (oneTBB#2156) --------- */
 
 struct nested {
     stook_executor *executor;
@@ -331,8 +327,7 @@ Test(waiting, B54_a_task_in_the_queue_is_reached_by_a_nested_wait_with_one_worke
     }
 }
 
-/* --- B55: submitted in one thread, awaited in another, no worker free (oneTBB#2056)
- * ----------------- */
+/* --- B55: submitted in one thread, awaited in another, no worker free (oneTBB#2056) ----------- */
 
 struct hand_over {
     stook_executor *executor;

@@ -6,8 +6,7 @@
 #include "check.h"
 #include "workers_support.h"
 
-/* --- blocking
- * ------------------------------------------------------------------------------------ */
+/* --- blocking --------------------------------------------------------------------------------- */
 
 static int announced_task(void *arg, void **ret_value)
 {
@@ -106,8 +105,7 @@ Test(workers, waits_and_announcements_nest)
     stook_executor_destroy(executor);
 }
 
-/* --- threads
- * ------------------------------------------------------------------------------------- */
+/* --- threads ---------------------------------------------------------------------------------- */
 
 static void use_extra_threads(stook_executor *executor, int count)
 {
