@@ -234,7 +234,10 @@ enum stook__here stook__bond_take_here(struct stook__bond *bond, const struct st
         return a_load_acq(&bond->held) ? STOOK__HERE_NO : STOOK__HERE_YES;
     }
     mtx_lock(&token->mutex);
-    if (!bond->has_turn) {
+    if (bond->has_turn) {
+        /* Who gave it the turn may not have come to release it yet: then that is done here. */
+        here = take_hold(bond) ? STOOK__HERE_RELEASED : STOOK__HERE_YES;
+    } else {
         here = STOOK__HERE_NO;
         if (bond->in_line && own && own->token == token && take_hold(bond)) {
             line_remove(token->scope, bond);

@@ -410,3 +410,35 @@ Test(stats, B22_bad_arguments_are_refused_and_nothing_is_written, .timeout = 60)
     cr_assert_eq(worker.begun, 77);
     stook_executor_destroy(executor);
 }
+
+/* A task that ends gives its turn to the next one, which may run before that one was queued. */
+static void pass_gate(stook_future *future, void *gate)
+{
+    (void)future;
+    gate_pass(gate);
+}
+
+Test(stats, one_that_is_awaited_with_its_turn_is_run_and_counted_once, .timeout = 60)
+{
+    stook_executor *executor = must_create(2);
+    stook_scope *scope = must_scope_with(executor, NULL, 1, false);
+    struct gate first_gate = {0}, callback_gate = {0};
+    atomic_int runs = 0;
+    stook_future *first = must_submit_in(executor, scope, gate_task, &first_gate);
+    stook_future *second = must_submit_in(executor, scope, count_task, &runs);
+    struct stook_stats stats = STOOK_STATS_INIT;
+
+    cr_assert_eq(stook_future_on_done(first, pass_gate, &callback_gate), STOOK_OK);
+    gate_open(&first_gate);
+    gate_await(&callback_gate, 1);
+    stook_future *waiter = must_submit(executor, wait_for_task, second);
+    SPIN_UNTIL(stook_future_done(second));
+    gate_open(&callback_gate);
+    cr_assert_eq(stook_future_result(waiter, NULL), STOOK_OK);
+    stook_scope_destroy(scope);
+    cr_assert_eq(stook_executor_shutdown(executor, STOOK_DRAIN, STOOK_FOREVER), STOOK_OK);
+    cr_assert_eq(stook_executor_stats(executor, &stats, NULL, 0), STOOK_OK);
+    cr_assert(stats.submitted == 3 && stats.begun == 3 && stats.cancelled == 0);
+    release_all((stook_future *[]){first, second, waiter}, 3);
+    stook_executor_destroy(executor);
+}
