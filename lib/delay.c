@@ -124,7 +124,9 @@ static int run_call(void *arg, void **ret_value)
     void *value = NULL;
     (void)ret_value;
 
-    if (!stook__task_claim(future)) {
+    /* The call itself has no token. */
+    if (stook__worker_heed_cancel(stook__task_executor(future), future) ||
+        !stook__task_claim(future)) {
         return 0;
     }
     stook__worker_act_as(future);

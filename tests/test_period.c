@@ -335,3 +335,44 @@ Test(period, bad_numbers_are_refused, .timeout = 60)
     stook_executor_destroy(executor);
     cr_assert_eq(atomic_load(&runs), 0);
 }
+
+static void pass_gate(stook_future *future, void *gate)
+{
+    (void)future;
+    gate_pass(gate);
+}
+
+/* The timer thread is held up, so that nobody but the worker can heed the token. */
+Test(period, no_call_begins_once_its_token_has_been_cancelled, .timeout = 60)
+{
+    stook_executor *executor = must_create(1);
+    stook_token *token = must_token(executor, NULL);
+    stook_token *other = must_token(executor, NULL);
+    struct gate worker_gate = {0}, timer_gate = {0};
+    struct repeated repeated = {.period_ns = SECOND};
+    struct stook_stats stats = STOOK_STATS_INIT;
+    stook_future *blocker = must_submit(executor, gate_task, &worker_gate);
+
+    gate_await(&worker_gate, 1);
+    stook_future *victim = must_submit_token(executor, other, gate_task, &worker_gate);
+    stook_future *future = must_repeat(executor, token, &repeated);
+    do { /* until the call waits for the worker */
+        cr_assert_eq(stook_executor_stats(executor, &stats, NULL, 0), STOOK_OK);
+    } while (stats.submitted < 4);
+    cr_assert_eq(stook_future_on_done(victim, pass_gate, &timer_gate), STOOK_OK);
+    cr_assert(stook_token_cancel(other));
+    gate_await(&timer_gate, 1);
+    cr_assert(stook_token_cancel(token));
+    gate_open(&worker_gate);
+    cr_assert_eq(stook_future_result(blocker, NULL), STOOK_OK);
+    stook_future_release(blocker);
+    blocker = must_submit(executor, gate_task, &worker_gate); /* goes behind the call */
+    cr_assert_eq(stook_future_result(blocker, NULL), STOOK_OK);
+    cr_assert_eq(atomic_load(&repeated.calls), 0);
+    gate_open(&timer_gate);
+    cr_assert_eq(stook_future_result(future, NULL), STOOK_CANCELLED);
+    release_all((stook_future *[]){blocker, victim, future}, 3);
+    stook_token_release(token);
+    stook_token_release(other);
+    stook_executor_destroy(executor);
+}
