@@ -147,9 +147,13 @@ static void call_is_due(struct stook__alarm *alarm)
     struct delayed *delayed = delayed_of(alarm);
     stook_future *future = &delayed->future;
     stook_executor *executor = stook__task_executor(future);
+
+    if (has_ended(delayed)) { /* before the alarm was set: the client, or more, may have gone */
+        stook__task_release(future);
+        return;
+    }
     stook_future *task = stook__task_create_sized(
         stook__executor_allocator(executor), sizeof(struct call), executor, run_call, delayed, 1);
-
     if (!task) {
         stook__task_complete(future, STOOK_NOMEM, NULL);
         stook__task_release(future);
