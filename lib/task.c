@@ -268,7 +268,7 @@ static bool task_end(stook_future *task, enum stook_state from, uint32_t to, boo
         } else if (!has_bond && give_reference && !(word & TASK_HAS_WAITERS)) {
             ended -= TASK_REF;
         }
-        /* order FU.finish acqrel -> FU.seen, FU.sole, FU.unref; <- FU.unlock: the result is written
+        /* order FU.finish acqrel -> FU.seen, FU.sole, FU.unref; <- FU.unlock, FU.rest: the result is written
          * before anybody sees the state; the list of waiters is seen as it was last unlocked */
         if (a_cas_acqrel(&task->word, &word, ended)) {
             break;
@@ -299,8 +299,8 @@ bool stook__task_rest(stook_future *task)
 
     while (!(word & TASK_CANCEL_REQUESTED)) {
         uint32_t rested = (word & ~(uint32_t)TASK_STATE_MASK) | STOOK_STATE_PENDING;
-        /* order FU.rest rlx: what the next call needs goes with the alarm */
-        if (a_cas_rlx(&task->word, &word, rested)) {
+        /* order FU.rest rel -> FU.finish: who cancels it comes after all that the call did */
+        if (a_cas_rel(&task->word, &word, rested)) {
             return true;
         }
     }

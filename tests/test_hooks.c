@@ -347,3 +347,42 @@ Test(hooks, reports_go_to_standard_error_unless_somebody_wants_them)
     cr_assert_not_null(strstr(second, "stack_size"));
     cr_assert_eq(strchr(second, '\n') + 1, text + length);
 }
+
+static void ignore_report(void *user_data, const char *text)
+{
+    (void)user_data;
+    (void)text;
+}
+
+static int always_fail(void *user_data, unsigned number)
+{
+    (void)user_data;
+    (void)number;
+    return 1;
+}
+
+static void create_in_callback(stook_future *future, void *ret_status)
+{
+    struct stook_executor_options options = STOOK_EXECUTOR_OPTIONS_INIT;
+    stook_executor *executor = NULL;
+
+    (void)future;
+    options.workers = 2;
+    options.thread_init = always_fail;
+    options.report = ignore_report;
+    *(enum stook_status *)ret_status = stook_executor_create(&options, &executor);
+}
+
+Test(hooks, a_create_that_fails_in_a_callback_unwinds_as_well)
+{
+    enum stook_status status = STOOK_OK;
+    stook_promise *promise;
+    stook_future *future;
+
+    cr_assert_eq(stook_promise_create(NULL, &promise, &future), STOOK_OK);
+    cr_assert_eq(stook_future_on_done(future, create_in_callback, &status), STOOK_OK);
+    cr_assert_eq(stook_promise_complete(promise, 0, NULL), STOOK_OK);
+    cr_assert_eq(status, STOOK_BROKEN);
+    stook_promise_release(promise);
+    stook_future_release(future);
+}
