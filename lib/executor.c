@@ -105,6 +105,21 @@ static bool is_broken(const stook_executor *executor)
     return (a_load_acq(&executor->cancelling) & STOOK__BROKEN) != 0;
 }
 
+/* All have left. */
+static void join_threads(stook_executor *executor)
+{
+    struct stook__thread *last = NULL;
+
+    mtx_lock(&executor->join_mutex);
+    if (!executor->joined) {
+        stook__timer_stop(executor);
+        last = stook__park_join(executor);
+        executor->joined = true;
+    }
+    mtx_unlock(&executor->join_mutex);
+    stook__thread_free(last);
+}
+
 /* All or none. */
 static enum stook_status threads_start(stook_executor *executor)
 {
@@ -115,9 +130,11 @@ static enum stook_status threads_start(stook_executor *executor)
     }
     enum stook_status status = all ? STOOK_BROKEN : STOOK_THREAD;
     if (stook__park_has_threads(executor)) { /* all are spare: closing ends them at once */
-        enum stook_status ended = stook_executor_shutdown(executor, STOOK_DRAIN, STOOK_FOREVER);
-        STOOK_ASSERT(ended == STOOK_OK);
-        (void)ended;
+        stook__worker_close(executor, 0);
+        while (!stook_future_done(executor->ended)) { /* a wait would be refused in a callback */
+            thrd_yield();
+        }
+        join_threads(executor);
     }
     return status;
 }
@@ -230,15 +247,7 @@ enum stook_status stook_executor_shutdown(stook_executor *executor, enum stook_s
     if (status != STOOK_OK) {
         return status;
     }
-    struct stook__thread *last = NULL;
-    mtx_lock(&executor->join_mutex);
-    if (!executor->joined) {
-        stook__timer_stop(executor);
-        last = stook__park_join(executor);
-        executor->joined = true;
-    }
-    mtx_unlock(&executor->join_mutex);
-    stook__thread_free(last);
+    join_threads(executor);
     return STOOK_OK;
 }
 
