@@ -13,6 +13,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include "bond.h"
+#include "park.h"
 #include "pool.h"
 #include "report.h"
 #include "task.h"
@@ -24,7 +25,7 @@ enum {
 
 struct search {
     struct stook__awaited *self;
-    struct stook__waits *locked[MAX_EXECUTORS];
+    stook_executor *locked[MAX_EXECUTORS]; /* all but the first, the searcher's own, are held */
     unsigned locked_count;
     struct stook__awaited *first; /* found, not followed yet; chained by next_found */
     struct stook__awaited *last;
@@ -76,27 +77,28 @@ static struct stook__waits *lock_awaited(struct search *search, const struct sto
     struct stook__waits *waits = executor ? &executor->waits : NULL;
 
     for (unsigned i = 0; i < search->locked_count; i++) {
-        if (search->locked[i] == waits) {
+        if (search->locked[i] == executor) {
             return waits;
         }
     }
     if (!waits || search->locked_count == MAX_EXECUTORS) {
         return NULL;
     }
-    /* The executor of a future stays as long as that is not terminal, and then until its threads,
-     * of which one has the task on its stack, have left the list. */
+    /* The executor of a future stays as long as that is not terminal; after that, because it is
+     * held. */
     if (by->future && !stook__task_pin(by->future)) {
         return NULL;
     }
-    bool locked = mtx_trylock(&waits->mutex) == thrd_success;
+    stook__park_hold(executor);
     if (by->future) {
         stook__task_unpin(by->future);
     }
-    if (!locked) {
+    if (mtx_trylock(&waits->mutex) != thrd_success) {
+        stook__park_let_go(executor);
         search->must_retry = true;
         return NULL;
     }
-    search->locked[search->locked_count++] = waits;
+    search->locked[search->locked_count++] = executor;
     return waits;
 }
 
@@ -134,11 +136,14 @@ static struct stook__awaited *find_cycle(struct search *search)
 static void unlock(struct search *search)
 {
     for (unsigned i = 0; i < search->locked_count; i++) {
-        struct stook__waits *waits = search->locked[i];
+        struct stook__waits *waits = &search->locked[i]->waits;
         for (struct stook__awaited *other = waits->first; other; other = other->next) {
             other->is_found = false;
         }
         mtx_unlock(&waits->mutex);
+        if (i > 0) {
+            stook__park_let_go(search->locked[i]);
+        }
     }
 }
 
@@ -233,7 +238,7 @@ bool stook__waits_enter(struct stook__awaited *awaited)
     for (;;) {
         search = (struct search){.self = awaited};
         mtx_lock(&executor->waits.mutex);
-        search.locked[search.locked_count++] = &executor->waits;
+        search.locked[search.locked_count++] = executor;
         last = find_cycle(&search);
         if (!search.must_retry) {
             break;
