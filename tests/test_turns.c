@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Whom a turn belongs to when tasks of a scope with a limit are waited for: only a task that has a
+ * turn runs another within it, and whom it runs is in the line no more.
+ */
+#include "check.h"
+#include "group_support.h"
+
+struct turns {
+    struct gate first, second;
+    stook_future *awaited;
+    atomic_int inside, runs;
+};
+
+static int inside_task(void *arg, void **ret_value)
+{
+    struct turns *turns = arg;
+
+    (void)ret_value;
+    MUST(atomic_fetch_add(&turns->inside, 1) == 0);
+    gate_pass(&turns->first);
+    MUST(atomic_fetch_sub(&turns->inside, 1) == 1);
+    return 0;
+}
+
+static int waiting_task(void *arg, void **ret_value)
+{
+    struct turns *turns = arg;
+
+    (void)ret_value;
+    gate_pass(&turns->second);
+    return (int)stook_future_result(turns->awaited, NULL);
+}
+
+Test(turns, a_waiter_from_outside_runs_nothing_before_its_turn, .timeout = 60)
+{
+    stook_executor *executor = must_create(2);
+    stook_scope *strand = must_scope_with(executor, NULL, 1, false);
+    stook_scope *other = must_scope(executor);
+    struct turns turns = {0};
+    stook_future *futures[2];
+
+    futures[0] = must_submit_in(executor, strand, inside_task, &turns);
+    gate_await(&turns.first, 1);
+    turns.awaited = must_submit_in(executor, strand, inside_task, &turns);
+    gate_open(&turns.second);
+    futures[1] = must_submit_in(executor, other, waiting_task, &turns);
+    /* runs once the waiter lends its worker: by then it would have run the other one in place */
+    stook_future_release(must_submit(executor, count_task, &turns.runs));
+    SPIN_UNTIL(atomic_load(&turns.runs) == 1);
+    cr_assert_eq(stook_future_state(turns.awaited), STOOK_STATE_PENDING);
+    gate_open(&turns.first);
+    cr_assert_eq(stook_future_result(futures[1], NULL), STOOK_OK);
+    release_all(futures, 2);
+    stook_future_release(turns.awaited);
+    stook_scope_destroy(other);
+    stook_scope_destroy(strand);
+    stook_executor_destroy(executor);
+}
+
+static int until_another_ran_task(void *arg, void **ret_value)
+{
+    struct turns *turns = arg;
+
+    (void)ret_value;
+    atomic_store(&turns->inside, 1);
+    SPIN_UNTIL(atomic_load(&turns->runs) > 0);
+    return 0;
+}
+
+/* The turn that ends meanwhile is for the next in the line, not for one that runs already. */
+Test(turns, what_runs_within_a_turn_gets_no_other, .timeout = 60)
+{
+    stook_executor *executor = must_create(3);
+    stook_scope *scope = must_scope_with(executor, NULL, 2, false);
+    struct turns turns = {0};
+
+    stook_future_release(must_submit_in(executor, scope, gate_task, &turns.first));
+    stook_future_release(must_submit_in(executor, scope, waiting_task, &turns));
+    gate_await(&turns.first, 1);
+    gate_await(&turns.second, 1);
+    turns.awaited = must_submit_in(executor, scope, until_another_ran_task, &turns);
+    stook_future_release(must_submit_in(executor, scope, count_task, &turns.runs));
+    gate_open(&turns.second);
+    SPIN_UNTIL(atomic_load(&turns.inside) == 1);
+    gate_open(&turns.first);
+    cr_assert_eq(stook_scope_wait_until(scope, STOOK_FOREVER, NULL), STOOK_OK);
+    stook_future_release(turns.awaited);
+    stook_scope_destroy(scope);
+    stook_executor_destroy(executor);
+}
