@@ -357,29 +357,6 @@ Test(token, a_task_runs_or_is_cancelled_and_never_both, .timeout = 120)
 
 /* --- trees ------------------------------------------------------------------------------------ */
 
-Test(token, B72_exactly_one_canceller_gets_true, .timeout = 120)
-{
-    enum { THREADS = 6 };
-    stook_executor *executor = must_create(1);
-
-    for (int round = 0; round < 200; round++) {
-        stook_token *token = must_token(executor, NULL);
-        thrd_t threads[THREADS];
-        int winners = 0;
-
-        for (int i = 0; i < THREADS; i++) {
-            must_start(&threads[i], cancel_thread, token);
-        }
-        for (int i = 0; i < THREADS; i++) {
-            winners += must_join(threads[i]);
-        }
-        cr_assert_eq(winners, 1);
-        cr_assert_not(stook_token_cancel(token));
-        stook_token_release(token);
-    }
-    stook_executor_destroy(executor);
-}
-
 Test(token, B73_cancel_reaches_all_below_and_nobody_above_or_beside, .timeout = 60)
 {
     enum { TOKENS = 6 };

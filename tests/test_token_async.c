@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Tokens that no plain call cancels: a signal handler does, or their deadline.
+ * Tokens that no plain call cancels: a signal handler does, or their deadline; and cancellers that race.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -320,4 +320,59 @@ Test(token_async, tokens_may_go_before_their_deadline_in_any_order, .timeout = 6
         }
         stook_executor_destroy(executor);
     }
+}
+
+/* --- races ----------------------------------------------------------------------------------------- */
+
+enum { RACERS = 2, RACES = 3000 };
+
+struct race {
+    stook_token *token;
+    atomic_int arrived;
+};
+
+/* Cancels each token at the same moment as the other racers; gives how often it was the one. */
+static int racing_thread(void *arg)
+{
+    struct race *races = arg;
+    int wins = 0;
+
+    for (int i = 0; i < RACES; i++) {
+        const bool last = atomic_fetch_add(&races[i].arrived, 1) == RACERS - 1;
+
+        for (int spins = 0; atomic_load(&races[i].arrived) < RACERS; spins++) {
+            if (spins > 1000) {
+                thrd_yield();
+            }
+        }
+        for (volatile int delay = last ? i % 50 : 0; delay > 0;
+             delay--) { /* the other comes later */
+        }
+        wins += stook_token_cancel(races[i].token);
+    }
+    return wins;
+}
+
+Test(token_async, B72_exactly_one_canceller_gets_true, .timeout = 120)
+{
+    static struct race races[RACES];
+    stook_executor *executor = must_create(1);
+    thrd_t threads[RACERS];
+    int wins = 0;
+
+    for (int i = 0; i < RACES; i++) {
+        races[i].token = must_token(executor, NULL);
+    }
+    for (int i = 0; i < RACERS; i++) {
+        must_start(&threads[i], racing_thread, races);
+    }
+    for (int i = 0; i < RACERS; i++) {
+        wins += must_join(threads[i]);
+    }
+    cr_assert_eq(wins, RACES);
+    for (int i = 0; i < RACES; i++) {
+        cr_assert_not(stook_token_cancel(races[i].token));
+        stook_token_release(races[i].token);
+    }
+    stook_executor_destroy(executor);
 }
