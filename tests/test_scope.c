@@ -493,6 +493,7 @@ Test(scope, B21_several_threads_wait_while_others_submit, .timeout = 120)
 struct own_wait {
     stook_executor *executor;
     stook_scope *own, *inner, *other;
+    bool elsewhere; /* the inner task runs in another thread, not on the stack of the outer one */
     atomic_int runs;
 };
 
@@ -525,6 +526,7 @@ static int own_wait_task(void *arg, void **ret_value)
     must_refuse(wait->own);
     wait->inner = must_scope(wait->executor);
     stook_future_release(must_submit_in(wait->executor, wait->inner, inner_wait_task, wait));
+    SPIN_UNTIL(!wait->elsewhere || atomic_load(&wait->runs) == 2);
     MUST(stook_scope_wait_until(wait->inner, STOOK_FOREVER, NULL) == STOOK_OK);
     stook_scope_destroy(wait->inner);
     MUST(stook_scope_wait_until(wait->other, STOOK_FOREVER, NULL) == STOOK_OK);
@@ -536,7 +538,8 @@ Test(scope, B49_a_task_cannot_wait_for_its_own_scope_nor_for_one_around_it, .tim
 {
     for (unsigned workers = 1; workers <= 2; workers++) {
         struct reports reports = {.busy = ATOMIC_FLAG_INIT};
-        struct own_wait wait = {.executor = must_create_reporting(workers, &reports)};
+        struct own_wait wait = {.executor = must_create_reporting(workers, &reports),
+                                .elsewhere = workers > 1};
 
         wait.own = must_scope(wait.executor);
         wait.other = must_scope(wait.executor);
