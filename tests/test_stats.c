@@ -250,6 +250,19 @@ static int wait_for_task(void *arg, void **ret_value)
     return stook_future_result(arg, NULL) != STOOK_OK;
 }
 
+Test(stats, threads_counts_the_timer, .timeout = 60)
+{
+    stook_executor *executor = must_create(1);
+    const struct stook_stats before = stats_of(executor);
+    stook_token *token;
+
+    MUST(stook_token_create(executor, NULL, STOOK_FOREVER, &token) == STOOK_OK);
+    cr_assert_eq(stats_of(executor).threads, before.threads + 1);
+    cr_assert_eq(stats_of(executor).threads_started, before.threads_started + 1);
+    stook_token_release(token);
+    stook_executor_destroy(executor);
+}
+
 Test(stats, threads_counts_those_that_waits_have_brought, .timeout = 60)
 {
     stook_executor *executor = must_create(1);
