@@ -145,6 +145,38 @@ Test(alloc, all_that_is_taken_is_given_back_with_its_size)
     cr_assert_eq(atomic_load(&memory.bytes), 0);
 }
 
+static int then_task(stook_future *before, void *arg, void **ret_value)
+{
+    (void)before;
+    return count_task(arg, ret_value);
+}
+
+Test(alloc, a_continuation_takes_memory_where_it_will_run)
+{
+    struct memory memory = {.calls_left = -1};
+    stook_promise *promise;
+    stook_future *before;
+    stook_future *then;
+    stook_executor *executor;
+    atomic_int runs = 0;
+
+    MUST(create(&memory, 1, 1, &executor) == STOOK_OK);
+    MUST(stook_promise_create(NULL, &promise, &before) == STOOK_OK);
+    const size_t calls = atomic_load(&memory.calls);
+    MUST(stook_future_then(before, STOOK_THEN_ALWAYS, NULL, then_task, &runs, NULL) == STOOK_OK);
+    cr_assert_eq(atomic_load(&memory.calls), calls);
+    MUST(stook_future_then(before, STOOK_THEN_ALWAYS, executor, then_task, &runs, &then) ==
+         STOOK_OK);
+    cr_assert_eq(atomic_load(&memory.calls), calls + 1);
+    stook_promise_release(promise);
+    cr_assert_eq(stook_future_result(then, NULL), STOOK_OK);
+    stook_future_release(then);
+    stook_future_release(before);
+    stook_executor_destroy(executor);
+    cr_assert_eq(atomic_load(&runs), 2);
+    cr_assert_eq(atomic_load(&memory.blocks), 0);
+}
+
 Test(alloc, B31_create_answers_NOMEM_and_gives_all_back)
 {
     for (long number = 0;; number++) {
