@@ -132,6 +132,44 @@ Test(scope_nested, B73_a_scope_made_in_a_task_with_a_token_is_below_the_token, .
     stook_executor_destroy(nest.executor);
 }
 
+struct abroad {
+    stook_executor *other;
+    stook_scope *scope;
+    struct gate gate;
+};
+
+static int abroad_task(void *arg, void **ret_value)
+{
+    struct abroad *abroad = arg;
+
+    (void)ret_value;
+    abroad->scope = must_scope(abroad->other);
+    gate_pass(&abroad->gate);
+    return 0;
+}
+
+Test(scope_nested, B73_a_scope_made_in_a_task_for_another_executor_is_below_nothing, .timeout = 60)
+{
+    stook_executor *executor = must_create(1);
+    struct abroad abroad = {.other = must_create(1)};
+    stook_token *token = must_token(executor, NULL);
+    stook_future *future = must_submit_token(executor, token, abroad_task, &abroad);
+    atomic_int runs = 0;
+
+    gate_await(&abroad.gate, 1);
+    cr_assert(stook_token_cancel(token));
+    stook_future_release(must_submit_in(abroad.other, abroad.scope, count_task, &runs));
+    cr_assert_eq(stook_scope_wait_until(abroad.scope, STOOK_FOREVER, NULL), STOOK_OK);
+    cr_assert_eq(atomic_load(&runs), 1);
+    gate_open(&abroad.gate);
+    cr_assert_eq(stook_future_result(future, NULL), STOOK_OK);
+    stook_future_release(future);
+    stook_token_release(token);
+    stook_scope_destroy(abroad.scope);
+    stook_executor_destroy(executor);
+    stook_executor_destroy(abroad.other);
+}
+
 struct inner_end {
     stook_executor *executor;
     bool fails;
