@@ -171,6 +171,7 @@ static int wait_for_self(void *arg, void **ret_value)
     for (int i = 0; i < MODES; i++) {
         MUST(stook_wait_until(futures, 1, modes[i], STOOK_FOREVER, done, &counts) ==
              STOOK_DEADLOCK);
+        MUST(stook_wait_until(futures, 1, modes[i], 0, NULL, NULL) == STOOK_TIMEOUT);
     }
     MUST(stook_wait_until(futures, 2, STOOK_WAIT_ALL, STOOK_FOREVER, done, &counts) ==
          STOOK_DEADLOCK);
