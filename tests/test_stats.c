@@ -250,6 +250,36 @@ static int wait_for_task(void *arg, void **ret_value)
     return stook_future_result(arg, NULL) != STOOK_OK;
 }
 
+/* Delayed, since those are counted by whoever submits and cancels them. */
+static int abroad_task(void *arg, void **ret_value)
+{
+    struct stook_submit_options options = STOOK_SUBMIT_OPTIONS_INIT;
+    stook_future *future;
+
+    (void)ret_value;
+    options.start_ns = stook_deadline_after_ns(1000 * SECOND);
+    MUST(stook_executor_submit_with(arg, &options, count_task, NULL, &future) == STOOK_OK);
+    MUST(stook_future_cancel(future) == STOOK_CANCEL_DONE);
+    stook_future_release(future);
+    return 0;
+}
+
+Test(stats, B98_a_task_of_another_executor_counts_there, .timeout = 60)
+{
+    stook_executor *executor = must_create(1);
+    stook_executor *other = must_create(1);
+    stook_future *future = must_submit(executor, abroad_task, other);
+
+    cr_assert_eq(stook_future_result(future, NULL), STOOK_OK);
+    cr_assert_eq(stats_of(executor).submitted, 1);
+    cr_assert_eq(stats_of(executor).cancelled, 0);
+    cr_assert_eq(stats_of(other).submitted, 1);
+    cr_assert_eq(stats_of(other).cancelled, 1);
+    stook_future_release(future);
+    stook_executor_destroy(executor);
+    stook_executor_destroy(other);
+}
+
 Test(stats, threads_counts_the_timer, .timeout = 60)
 {
     stook_executor *executor = must_create(1);
