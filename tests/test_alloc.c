@@ -177,6 +177,26 @@ Test(alloc, a_continuation_takes_memory_where_it_will_run)
     cr_assert_eq(atomic_load(&memory.blocks), 0);
 }
 
+Test(alloc, a_cancelled_continuation_is_forgotten_at_once)
+{
+    struct memory memory = {.calls_left = -1};
+    struct stook_allocator allocator = {take, give, &memory};
+    stook_promise *promise;
+    stook_future *before;
+    stook_future *then;
+    atomic_int runs = 0;
+
+    MUST(stook_promise_create(&allocator, &promise, &before) == STOOK_OK);
+    MUST(stook_future_then(before, STOOK_THEN_ALWAYS, NULL, then_task, &runs, &then) == STOOK_OK);
+    cr_assert_eq(stook_future_cancel(then), STOOK_CANCEL_DONE);
+    stook_future_release(then);
+    cr_assert_eq(atomic_load(&memory.blocks), 1, "that of the promise");
+    stook_promise_release(promise);
+    stook_future_release(before);
+    cr_assert_eq(atomic_load(&memory.blocks), 0);
+    cr_assert_eq(atomic_load(&runs), 0);
+}
+
 Test(alloc, B31_create_answers_NOMEM_and_gives_all_back)
 {
     for (long number = 0;; number++) {
