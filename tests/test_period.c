@@ -307,6 +307,47 @@ Test(period, a_task_may_wait_for_its_end, .timeout = 60)
     stook_executor_destroy(executor);
 }
 
+/* Each call has a value; the fifth is the last. */
+static int value_task(void *arg, void **ret_value)
+{
+    atomic_int *calls = arg;
+
+    *ret_value = calls;
+    return atomic_fetch_add(calls, 1) == 4;
+}
+
+static atomic_int destroyed_values;
+
+static void destroy_value(void *value)
+{
+    (void)value;
+    atomic_fetch_add(&destroyed_values, 1);
+}
+
+Test(period, B9_values_of_calls_are_destroyed_but_for_one_that_is_taken, .timeout = 60)
+{
+    for (int takes = 0; takes < 2; takes++) {
+        stook_executor *executor = must_create(1);
+        struct stook_submit_options options = STOOK_SUBMIT_OPTIONS_INIT;
+        struct gate gate = {0};
+        stook_future *future;
+        atomic_int calls = 0;
+        void *value;
+
+        atomic_store(&destroyed_values, 0);
+        options.period_ns = MILLISECOND;
+        fill_workers(executor, &gate, 1);
+        future = must_submit_with(executor, &options, value_task, &calls);
+        stook_future_set_destructor(future, destroy_value); /* before the first call */
+        gate_open(&gate);
+        cr_assert_eq(stook_future_result(future, takes ? &value : NULL), STOOK_TASK_FAILED);
+        stook_future_release(future);
+        stook_executor_destroy(executor);
+        cr_assert_eq(atomic_load(&calls), 5);
+        cr_assert_eq(atomic_load(&destroyed_values), takes ? 4 : 5);
+    }
+}
+
 Test(period, bad_numbers_are_refused, .timeout = 60)
 {
     const int64_t negative[] = {-1, INT64_MIN};
