@@ -89,3 +89,47 @@ Test(turns, what_runs_within_a_turn_gets_no_other, .timeout = 60)
     stook_scope_destroy(scope);
     stook_executor_destroy(executor);
 }
+
+/* --- deadlock -------------------------------------------------------------------------------------- */
+
+struct waiter {
+    struct gate *gate;
+    stook_future *awaited;
+    enum stook_status status;
+};
+
+static int waiter_task(void *arg, void **ret_value)
+{
+    struct waiter *waiter = arg;
+
+    (void)ret_value;
+    gate_pass(waiter->gate);
+    waiter->status = stook_future_wait_until(waiter->awaited, STOOK_FOREVER);
+    return 0;
+}
+
+/* The first of a strand waits for a task outside, which waits for the second. */
+Test(turns, B50_a_cycle_through_the_line_of_a_strand, .timeout = 60)
+{
+    struct reports reports = {.busy = ATOMIC_FLAG_INIT};
+    stook_executor *executor = must_create_reporting(2, &reports);
+    stook_scope *strand = must_scope_with(executor, NULL, 1, false);
+    struct gate gate = {0};
+    struct waiter first = {.gate = &gate}, outside = {.gate = &gate};
+    atomic_int runs = 0;
+
+    stook_future_release(must_submit_in(executor, strand, waiter_task, &first));
+    first.awaited = must_submit(executor, waiter_task, &outside);
+    outside.awaited = must_submit_in(executor, strand, count_task, &runs);
+    gate_await(&gate, 2);
+    gate_open(&gate);
+    cr_assert_eq(stook_scope_wait_until(strand, STOOK_FOREVER, NULL), STOOK_OK);
+    cr_assert_eq(stook_future_result(first.awaited, NULL), STOOK_OK);
+    cr_assert_eq((first.status == STOOK_DEADLOCK) + (outside.status == STOOK_DEADLOCK), 1);
+    cr_assert_eq((first.status == STOOK_OK) + (outside.status == STOOK_OK), 1);
+    cr_assert_eq(atomic_load(&reports.count), 1);
+    stook_future_release(first.awaited);
+    stook_future_release(outside.awaited);
+    stook_scope_destroy(strand);
+    stook_executor_destroy(executor);
+}
