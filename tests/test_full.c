@@ -525,3 +525,30 @@ Test(full, B32_many_producers_never_exceed_the_limit_and_lose_nothing, .timeout 
     cr_assert_eq(atomic_load(&full.runs), accepted);
     cr_assert_geq(accepted, BATCHES);
 }
+
+/* What was refused is not counted: nobody would wait for it. */
+Test(full, B32_a_scope_knows_nothing_of_what_found_no_room, .timeout = 60)
+{
+    struct full full;
+    struct stook_submit_options options = STOOK_SUBMIT_OPTIONS_INIT;
+    struct stook_scope_outcome outcome;
+
+    full_begin(&full, 1);
+    options.when_full = STOOK_WHEN_FULL_FAIL;
+    MUST(stook_scope_create(full.executor, NULL, &options.scope) == STOOK_OK);
+    cr_assert_eq(stook_executor_submit_with(full.executor, &options, count_task, &full.runs, NULL),
+                 STOOK_OK);
+    for (int i = 0; i < 3; i++) {
+        cr_assert_eq(
+            stook_executor_submit_with(full.executor, &options, count_task, &full.runs, NULL),
+            STOOK_FULL);
+    }
+    gate_open(&full.gate);
+    cr_assert_eq(stook_scope_wait_until(options.scope, STOOK_FOREVER, &outcome), STOOK_OK);
+    cr_assert_eq(outcome.submitted, 1);
+    cr_assert_eq(outcome.done, 1);
+    cr_assert_eq(outcome.cancelled, 0);
+    stook_scope_destroy(options.scope);
+    full_end(&full);
+    cr_assert_eq(atomic_load(&full.runs), 1);
+}
