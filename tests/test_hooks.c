@@ -264,6 +264,48 @@ Test(hooks, B28_a_failure_later_cancels_what_is_pending_and_refuses_what_comes)
     cr_assert_not_null(strstr(broken.hooks.text, "thread_init returned 7 in thread stook-1"));
 }
 
+static int then_task(stook_future *before, void *arg, void **ret_value)
+{
+    (void)before;
+    return count_task(arg, ret_value);
+}
+
+Test(hooks, B28_a_failure_later_breaks_what_waits_outside_the_queues)
+{
+    static struct broken broken;
+    struct stook_submit_options later = STOOK_SUBMIT_OPTIONS_INIT;
+    struct stook_submit_options repeated = STOOK_SUBMIT_OPTIONS_INIT;
+    struct stook_submit_options held = STOOK_SUBMIT_OPTIONS_INIT;
+    struct stook_scope_options limited = STOOK_SCOPE_OPTIONS_INIT;
+    stook_future *futures[5];
+
+    limited.limit = 1;
+    later.start_ns = repeated.start_ns = stook_deadline_after_ns(1000 * SECOND);
+    repeated.period_ns = SECOND;
+    begin_breaking(&broken, futures, 1);
+    MUST(stook_scope_create(broken.executor, &limited, &held.scope) == STOOK_OK);
+    MUST(stook_future_then(broken.running, STOOK_THEN_ALWAYS, broken.executor, then_task,
+                           &broken.runs, &futures[1]) == STOOK_OK);
+    MUST(stook_executor_submit_with(broken.executor, &later, count_task, &broken.runs,
+                                    &futures[2]) == STOOK_OK);
+    MUST(stook_executor_submit_with(broken.executor, &repeated, count_task, &broken.runs,
+                                    &futures[3]) == STOOK_OK);
+    MUST(stook_executor_submit_with(broken.executor, &held, count_task, &broken.runs, NULL) ==
+         STOOK_OK);
+    MUST(stook_executor_submit_with(broken.executor, &held, count_task, &broken.runs,
+                                    &futures[4]) == STOOK_OK);
+    gate_open(&broken.hook);
+    for (int i = 0; i < 5; i++) {
+        cr_assert_eq(stook_future_result(futures[i], NULL), STOOK_BROKEN, "%d", i);
+    }
+    gate_open(&broken.task);
+    release_all(futures, 5);
+    stook_future_release(broken.running);
+    stook_scope_destroy(held.scope);
+    stook_executor_destroy(broken.executor);
+    cr_assert_eq(atomic_load(&broken.runs), 0);
+}
+
 /* B28 */
 Test(hooks, a_broken_executor_is_destroyed_like_any_other)
 {
