@@ -157,6 +157,7 @@ static void fail_each(try_fn *try)
     bool was_whole = false;
 
     for (long number = 0; number < PASSES; number++) {
+        const long blocks_before = atomic_load(&blocks);
         stook_executor *executor = must_create(2);
         enum stook_status status = STOOK_INVALID;
 
@@ -172,6 +173,7 @@ static void fail_each(try_fn *try)
         fail_call(number);
         cr_assert(try(executor, &status) || status == STOOK_NOMEM, "%s", stook_status_name(status));
         stook_executor_destroy(executor);
+        cr_assert_eq(atomic_load(&blocks), blocks_before, "failure %ld leaks", number);
     }
     cr_assert(was_whole, "more passes are needed");
 }
@@ -241,6 +243,24 @@ Test(fail_scope, cancel_wait_and_release_need_no_memory, .timeout = 120)
         stook_executor_destroy(executor);
         atomic_store(&all_fail, false);
     }
+}
+
+Test(fail_scope, B31_a_repeated_task_whose_call_finds_no_memory_fails, .timeout = 120)
+{
+    stook_executor *executor = must_create(1);
+    struct stook_submit_options options = STOOK_SUBMIT_OPTIONS_INIT;
+    atomic_int runs = 0;
+
+    options.period_ns = MILLISECOND;
+    stook_future *future = must_submit_with(executor, &options, count_task, &runs);
+    SPIN_UNTIL(atomic_load(&runs) > 0);
+    atomic_store(&all_fail, true);
+    SPIN_UNTIL(stook_future_done(future));
+    atomic_store(&all_fail, false);
+    cr_assert_eq(stook_future_result(future, NULL), STOOK_TASK_FAILED);
+    cr_assert_eq(stook_future_code(future), STOOK_NOMEM);
+    stook_future_release(future);
+    stook_executor_destroy(executor);
 }
 
 /* B31. Single submits of which some fail. */
