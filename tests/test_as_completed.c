@@ -436,3 +436,38 @@ Test(as_completed, B18_in_a_task_on_one_worker_with_a_future_of_another_executor
         cr_assert_eq(atomic_load(&family.runs), 10);
     }
 }
+
+struct self {
+    _Atomic(stook_future *) future;
+    struct gate gate;
+};
+
+static int own_future_task(void *arg, void **ret_value)
+{
+    struct self *self = arg;
+    stook_future *future;
+    stook_as_completed *iterator;
+
+    (void)ret_value;
+    gate_pass(&self->gate);
+    future = atomic_load(&self->future);
+    iterator = must_iterate(&future, 1);
+    MUST(next_of(iterator, 0) == at_timeout);
+    MUST(next_of(iterator, STOOK_FOREVER) == -1 - STOOK_DEADLOCK);
+    MUST(stook_as_completed_left(iterator) == 1);
+    stook_as_completed_destroy(iterator);
+    return 0;
+}
+
+Test(as_completed, B49_a_task_cannot_wait_for_itself, .timeout = 60)
+{
+    stook_executor *executor = must_create(1);
+    struct self self = {0};
+    stook_future *future = must_submit(executor, own_future_task, &self);
+
+    atomic_store(&self.future, future);
+    gate_open(&self.gate);
+    cr_assert_eq(stook_future_result(future, NULL), STOOK_OK);
+    stook_future_release(future);
+    stook_executor_destroy(executor);
+}

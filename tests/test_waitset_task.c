@@ -200,8 +200,41 @@ Test(waitset_task, B49_a_wait_for_oneself_is_a_deadlock_unless_another_can_end_i
     stook_executor_destroy(executor);
 }
 
-/* --- nesting ------------------------------------------------------------------------------------
- */
+/* The first error cannot come any more once only the caller is left. */
+static int left_alone_task(void *arg, void **ret_value)
+{
+    struct self *self = arg;
+    struct stook_wait_counts counts = {77, 77};
+    stook_future *futures[2];
+
+    (void)ret_value;
+    SPIN_UNTIL(atomic_load(&self->future) != NULL);
+    futures[0] = atomic_load(&self->future);
+    futures[1] = self->made.future;
+    atomic_store(&self->waits, true);
+    MUST(stook_wait_until(futures, 2, STOOK_WAIT_FIRST_ERROR, STOOK_FOREVER, NULL, &counts) ==
+         STOOK_DEADLOCK);
+    MUST(counts.done == 77 && counts.not_done == 77);
+    return 0;
+}
+
+Test(waitset_task, B49_a_wait_in_which_only_the_caller_is_left_is_a_deadlock, .timeout = 60)
+{
+    stook_executor *executor = must_create(1);
+    struct self self = {.made = must_promise()};
+    stook_future *future = must_submit(executor, left_alone_task, &self);
+
+    atomic_store(&self.future, future);
+    SPIN_UNTIL(atomic_load(&self.waits));
+    give_a_chance();
+    must_complete(&self.made, 0, NULL);
+    cr_assert_eq(stook_future_result(future, NULL), STOOK_OK);
+    stook_future_release(future);
+    release_promised(&self.made);
+    stook_executor_destroy(executor);
+}
+
+/* --- nesting ------------------------------------------------------------------------------------ */
 
 struct tree {
     stook_executor *executor;
