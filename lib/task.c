@@ -268,8 +268,9 @@ static bool task_end(stook_future *task, enum stook_state from, uint32_t to, boo
         } else if (!has_bond && give_reference && !(word & TASK_HAS_WAITERS)) {
             ended -= TASK_REF;
         }
-        /* order FU.finish acqrel -> FU.seen, FU.sole, FU.unref; <- FU.unlock, FU.rest: the result is written
-         * before anybody sees the state; the list of waiters is seen as it was last unlocked */
+        /* order FU.finish acqrel -> FU.seen, FU.sole, FU.unref; <- FU.unlock, FU.rest: the result
+         * is written before anybody sees the state; the list of waiters is seen as it was last
+         * unlocked */
         if (a_cas_acqrel(&task->word, &word, ended)) {
             break;
         }

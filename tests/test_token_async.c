@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Tokens that no plain call cancels: a signal handler does, or their deadline; and cancellers that race.
+ * Tokens that no plain call cancels: a signal handler does, or their deadline; and cancellers that
+ * race.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -322,7 +323,7 @@ Test(token_async, tokens_may_go_before_their_deadline_in_any_order, .timeout = 6
     }
 }
 
-/* --- races ----------------------------------------------------------------------------------------- */
+/* --- races ------------------------------------------------------------------------------------ */
 
 enum { RACERS = 2, RACES = 3000 };
 

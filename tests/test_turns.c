@@ -90,7 +90,7 @@ Test(turns, what_runs_within_a_turn_gets_no_other, .timeout = 60)
     stook_executor_destroy(executor);
 }
 
-/* --- deadlock -------------------------------------------------------------------------------------- */
+/* --- deadlock --------------------------------------------------------------------------------- */
 
 struct waiter {
     struct gate *gate;

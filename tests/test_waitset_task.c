@@ -234,7 +234,7 @@ Test(waitset_task, B49_a_wait_in_which_only_the_caller_is_left_is_a_deadlock, .t
     stook_executor_destroy(executor);
 }
 
-/* --- nesting ------------------------------------------------------------------------------------ */
+/* --- nesting ---------------------------------------------------------------------------------- */
 
 struct tree {
     stook_executor *executor;

@@ -23,7 +23,8 @@
  *   shutdown               |                               |   yes    |   no
  *
  * Executors are independent of one another. In a task every function may be called on another
- * executor; on the task's own, shutdown and destroy are refused.
+ * executor; on the task's own, shutdown and destroy are refused. A process that exits waits for no
+ * executor: shut it down before, if its tasks shall end.
  *
  * After fork() the child has none of the threads. There, every call on an executor, or on a future
  * that was not terminal, made before the fork answers STOOK_FORKED at once; functions without a
