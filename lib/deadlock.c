@@ -52,7 +52,8 @@ static bool is_awaited(const struct stook__awaited *by, const struct stook__fram
     const struct stook__bond *bond = frame->task->bond;
 
     if (by->scope) {
-        return bond && stook__token_is_below(bond->token, &by->scope->token);
+        /* One of a nested scope is awaited only if a task of the scope itself waits for it. */
+        return bond && bond->token == &by->scope->token;
     }
     return frame->task == by->future ||
            (by->future->bond && stook__bond_waits_behind(by->future->bond, bond));

@@ -156,7 +156,8 @@ STOOK_API STOOK_NODISCARD enum stook_status stook_executor_shutdown(stook_execut
                                                                     int64_t deadline_ns);
 
 /* Shuts down with STOOK_DRAIN if that has not been done, waits for ever, and frees the executor.
- * Futures stay valid until they are released; clients, scopes and tokens must have gone before.
+ * Futures stay valid until they are released; clients, scopes, tokens and streams must have gone
+ * before.
  * NULL is allowed. Called in one of its own tasks it aborts with a message, as on a dead executor
  * (built with -Dchecks=false: undefined). Threads: any, once, with no other call under way. */
 STOOK_API void stook_executor_destroy(stook_executor *executor);
