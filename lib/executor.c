@@ -153,7 +153,7 @@ enum stook_status stook_executor_create(const struct stook_executor_options *giv
     if (!executor) {
         return STOOK_NOMEM;
     }
-    executor->ended = stook__task_create(NULL, NULL, NULL, NULL, 1);
+    executor->ended = stook__task_create(stook__executor_allocator(executor), NULL, NULL, NULL, 1);
     if (!executor->ended) {
         goto fail_ended;
     }

@@ -462,7 +462,7 @@ static int own_future_task(void *arg, void **ret_value)
 Test(as_completed, B49_a_task_cannot_wait_for_itself, .timeout = 60)
 {
     stook_executor *executor = must_create(1);
-    struct self self = {0};
+    struct self self = {.future = NULL};
     stook_future *future = must_submit(executor, own_future_task, &self);
 
     atomic_store(&self.future, future);
