@@ -116,9 +116,10 @@ bool stook__bond_ask_turn(struct stook__bond *bond);
 void stook__bond_forget(struct stook__bond *bond);
 
 /* May the calling thread, whose topmost task is `frame`, run the pending task in place? Not if it
- * is held back; but if it stands in the line of a scope, only one that has its turn there may,
- * within it; then it is released, as by stook__bond_release() but into the caller's hands: the
- * queue's reference is the caller's. */
+ * is held back for its time or another future. One of a scope with a limit may be run if it has
+ * its turn, or if it stands in the line and the caller has a turn of its own, which then serves
+ * both. RELEASED: it was held back, and that has ended as by stook__bond_release(), but into the
+ * caller's hands: the queue's reference is the caller's. */
 enum stook__here { STOOK__HERE_NO, STOOK__HERE_YES, STOOK__HERE_RELEASED };
 enum stook__here stook__bond_take_here(struct stook__bond *bond, const struct stook__frame *frame);
 

@@ -6,7 +6,8 @@
  * can only become CANCELLED, and whoever looks at such a task makes it so. The sweep is there for
  * those that wait, and nobody looks.
  *
- * Lock order: the root's tree_mutex, then the timer's mutex. A token's own mutex stands alone.
+ * Lock order: the root's tree_mutex, then the timer's mutex. A token's own mutex comes before the
+ * injection queue's, and after none.
  */
 #include <stook/token.h>
 #include "allocate.h"

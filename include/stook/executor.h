@@ -100,8 +100,9 @@ STOOK_API STOOK_NODISCARD enum stook_status stook_executor_submit(stook_executor
 
 /* The same with options (NULL: all defaults). Also
  * Returns: STOOK_INVALID (struct_size unknown, an enum or a number out of range, scope and token
- *          both given, or one of another executor); STOOK_FULL; STOOK_TIMEOUT; STOOK_THREAD
- *          (start_ns or period_ns given and no timer thread to be had).
+ *          both given, or one of another executor); STOOK_FULL; STOOK_TIMEOUT; STOOK_DEADLOCK (in
+ *          a callback, it would have to wait for room); STOOK_THREAD (start_ns or period_ns given
+ *          and no timer thread to be had).
  * Blocks: as when_full says. */
 STOOK_API STOOK_NODISCARD enum stook_status
 stook_executor_submit_with(stook_executor *executor, const struct stook_submit_options *options,

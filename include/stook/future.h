@@ -65,10 +65,11 @@ enum stook_cancel_outcome {
 };
 
 /* The state right now. A non-terminal answer may be out of date when it is read.
- * Threads: any. Blocks: never. */
+ * Threads: any. Blocks: never (but who first sees that its token was cancelled makes it CANCELLED,
+ * and runs its callbacks). */
 STOOK_API enum stook_state stook_future_state(const stook_future *future);
 
-/* True when the state is terminal: DONE, FAILED or CANCELLED. Threads: any. Blocks: never. */
+/* True when the state is terminal: DONE, FAILED or CANCELLED. Threads: any. Blocks: as state. */
 STOOK_API bool stook_future_done(const stook_future *future);
 
 /* "pending", "running", "done", "failed" or "cancelled"; "unknown" for a value that is no state. */
