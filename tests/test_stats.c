@@ -334,7 +334,7 @@ static int sampler_thread(void *arg)
     struct snapshot before;
 
     take_snapshot(sampled->executor, &before);
-    while (!atomic_load(&sampled->stop)) {
+    do {
         struct snapshot after;
 
         take_snapshot(sampled->executor, &after);
@@ -342,7 +342,7 @@ static int sampler_thread(void *arg)
         must_not_go_back(&before, &after);
         before = after;
         sampled->samples++;
-    }
+    } while (!atomic_load(&sampled->stop));
     return 0;
 }
 

@@ -98,7 +98,8 @@ struct stook_submit_options {
     enum stook_when_full when_full;
     int64_t full_deadline_ns; /* for STOOK_WHEN_FULL_BLOCK: STOOK_TIMEOUT after it */
 
-    /* Not before this moment (see clock.h); 0: now. In a scope with a limit it asks for its turn
+    /* Not before this moment (see clock.h); 0: now; STOOK_FOREVER (without a period): never, but it
+     * can be cancelled. In a scope with a limit it asks for its turn
      * when its time has come. Starts the timer thread if it does not run. */
     int64_t start_ns;
     /* 0: once. More: fn is called again and again, from start_ns on, at multiples of the period;
