@@ -287,17 +287,12 @@ static void chain_leave(stook_future *first, uint32_t refs)
 }
 
 /* Tasks of a scope with a limit: those that get their turn go into the queues at once, the others
- * when their turn comes. Once the executor is held this cannot fail, and no queue's limit counts.
- */
-static enum stook_status accept_in_turn(const struct stook__kind *kind, stook_future *first)
+ * when their turn comes. The executor is held, so this cannot fail, and no queue's limit counts. */
+static void accept_in_turn(const struct stook__kind *kind, stook_future *first)
 {
     stook_executor *executor = kind->executor;
     const stook_token *token = stook__submit_token(kind->options);
-    enum stook_status status = stook__submit_hold(executor);
 
-    if (status != STOOK_OK) {
-        return status;
-    }
     for (stook_future *task = first; task;) {
         stook_future *next = task->next;
         stook__task_retain(task);
@@ -315,8 +310,6 @@ static enum stook_status accept_in_turn(const struct stook__kind *kind, stook_fu
         stook__task_release(task);
         task = next;
     }
-    stook__park_let_go(executor);
-    return STOOK_OK;
 }
 
 /* Hands out the caller's references, which keep the chain; the last one's link is the queue's. */
@@ -368,14 +361,18 @@ static enum stook_status accept_chain(const struct stook__kind *kind, struct sto
 static enum stook_status accept_chain_in_turn(const struct stook__kind *kind, stook_future *first,
                                               size_t count, stook_future *ret_futures[])
 {
+    enum stook_status status = stook__submit_hold(kind->executor);
+
+    if (status != STOOK_OK) {
+        stook__submit_discard(first);
+        return status;
+    }
     if (ret_futures) {
         chain_hand_out(first, count, ret_futures);
     }
-    enum stook_status status = accept_in_turn(kind, first);
-    if (status != STOOK_OK) {
-        stook__submit_discard(first);
-    }
-    return status;
+    accept_in_turn(kind, first);
+    stook__park_let_go(kind->executor);
+    return STOOK_OK;
 }
 
 /* Submits any number of tasks, all or none. */
