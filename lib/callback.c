@@ -7,7 +7,7 @@
 #include "allocate.h"
 #include "fork.h"
 
-static _Thread_local struct {
+static STOOK_THREAD_LOCAL struct {
     struct stook__waiter *first; /* chained by next */
     struct stook__waiter *last;
     bool running;

@@ -380,7 +380,7 @@ static enum stook_status submit(stook_executor *executor,
                                 const struct stook_submit_options *options, stook_task_fn *fn,
                                 void *base, size_t count, size_t size, stook_future *ret_futures[])
 {
-    const struct stook_submit_options defaults = STOOK_SUBMIT_OPTIONS_INIT;
+    static const struct stook_submit_options defaults = STOOK_SUBMIT_OPTIONS_INIT;
 
     options = options ? options : &defaults;
     if (!executor || !fn || !options_are_valid(executor, options)) {

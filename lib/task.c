@@ -114,7 +114,7 @@ const struct stook_allocator *stook__task_allocator(stook_future *task)
     return a_load_rlx(&task->word) & TASK_PREFIXED ? &prefix_of(task)->allocator : NULL;
 }
 
-static _Thread_local struct {
+static STOOK_THREAD_LOCAL struct {
     stook_future *first; /* chained by next: records without a reference, whose values are due */
     bool running;
 } dying;

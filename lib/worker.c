@@ -22,8 +22,8 @@ enum { SEARCH_ROUNDS = 4, PAUSES_BETWEEN_ROUNDS = 16 };
 /* Every so many husks the far end of the deque is looked at, too. */
 enum { HUSKS_BETWEEN_LOOKS = 64 };
 
-static _Thread_local struct stook__thread *current_thread;
-static _Thread_local struct stook__frame *current_frame;
+static STOOK_THREAD_LOCAL struct stook__thread *current_thread;
+static STOOK_THREAD_LOCAL struct stook__frame *current_frame;
 
 struct stook__thread *stook__thread_current(void)
 {
