@@ -46,16 +46,13 @@ static_assert(ATOMIC_POINTER_LOCK_FREE == 2, "a ring's entries must be lock-free
                                             memory_order_relaxed)
 
 #define a_fence_sc() atomic_thread_fence(memory_order_seq_cst)
+/* For the compiler only: fence.h. */
+#define a_fence_compiler() atomic_signal_fence(memory_order_seq_cst)
 
 /* Not atomic: a store that the compiler keeps, though the memory is freed behind it. */
 static inline void stook__store_kept(uintptr_t *place, uintptr_t value)
 {
     *(volatile uintptr_t *)place = value;
 }
-
-/* The two sides of the deque's store-load pair. Symmetric today; an asymmetric pair (a compiler
- * barrier for the owner, a membarrier for the thief) would be put in here and nowhere else. */
-#define a_fence_owner() a_fence_sc()
-#define a_fence_thief() a_fence_sc()
 
 #endif

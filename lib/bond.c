@@ -226,7 +226,8 @@ void stook__bond_release(struct stook__bond *bond)
 enum stook__here stook__bond_take_here(struct stook__bond *bond, const struct stook__frame *frame)
 {
     stook_token *token = bond->token;
-    const struct stook__bond *own = frame ? frame->task->bond : NULL;
+    /* a stolen fork does not bring its task's turn along: that serves one thread */
+    const struct stook__bond *own = frame && !frame->is_stolen ? frame->task->bond : NULL;
     enum stook__here here = STOOK__HERE_YES;
 
     if (!token || !token->scope || token->scope->limit == 0) {

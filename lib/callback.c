@@ -6,46 +6,43 @@
 #include <stook/continuation.h>
 #include "allocate.h"
 #include "fork.h"
+#include "local.h"
 
-static STOOK_THREAD_LOCAL struct {
-    struct stook__waiter *first; /* chained by next */
-    struct stook__waiter *last;
-    bool running;
-} due;
+STOOK_THREAD_LOCAL struct stook__local stook__local;
 
 void stook__callback_defer(struct stook__waiter *waiter)
 {
     waiter->next = NULL;
-    if (due.first) {
-        due.last->next = waiter;
+    if (stook__local.first_due) {
+        stook__local.last_due->next = waiter;
     } else {
-        due.first = waiter;
+        stook__local.first_due = waiter;
     }
-    due.last = waiter;
+    stook__local.last_due = waiter;
 }
 
 void stook__callback_run(void)
 {
-    if (due.running) {
+    if (stook__local.in_callback) {
         return;
     }
-    due.running = true;
-    while (due.first) {
-        struct stook__waiter *waiter = due.first;
-        due.first = waiter->next;
+    stook__local.in_callback = true;
+    while (stook__local.first_due) {
+        struct stook__waiter *waiter = stook__local.first_due;
+        stook__local.first_due = waiter->next;
         waiter->notify(waiter);
     }
-    due.running = false;
+    stook__local.in_callback = false;
 }
 
 bool stook__callback_running(void)
 {
-    return due.running;
+    return stook__local.in_callback;
 }
 
 bool stook_in_callback(void)
 {
-    return due.running;
+    return stook__local.in_callback;
 }
 
 void stook__callback_add(struct stook__waiter *waiter)

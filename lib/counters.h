@@ -28,6 +28,17 @@ struct stook__counters {
 
 void stook__counters_init(struct stook__counters *counters);
 
+/* Counts for a worker that the calling thread holds. */
+static inline void stook__count_in(struct stook__counters *counters, enum stook__counter which,
+                                   uint64_t number)
+{
+    _Atomic(uint64_t) *own = &counters->counts[which];
+    /* order ST.mine rlx: the holder's alone */
+    uint64_t before = a_load_rlx(own);
+    /* order ST.own rel -> ST.read: see above */
+    a_store_rel(own, before + number);
+}
+
 /* Counts for the worker that the calling thread holds, or elsewhere if it holds none of this
  * executor. */
 void stook__count(stook_executor *executor, enum stook__counter which, uint64_t number);

@@ -152,8 +152,9 @@ static void call_is_due(struct stook__alarm *alarm)
         stook__task_release(future);
         return;
     }
-    stook_future *task = stook__task_create_sized(
-        stook__executor_allocator(executor), sizeof(struct call), executor, run_call, delayed, 1);
+    stook_future *task =
+        stook__task_create_sized(stook__executor_allocator(executor), sizeof(struct call),
+                                 executor->slabs, run_call, delayed, 1);
     if (!task) {
         stook__task_complete(future, STOOK_NOMEM, NULL);
         stook__task_release(future);
@@ -183,7 +184,7 @@ static struct delayed *delayed_create(const struct stook__kind *kind, void *arg)
     /* one more for the alarm */
     stook_future *future =
         stook__task_create_sized(stook__executor_allocator(executor), sizeof(struct delayed),
-                                 executor, kind->fn, arg, kind->refs + 1);
+                                 executor->slabs, kind->fn, arg, kind->refs + 1);
 
     if (!future) {
         return NULL;
@@ -229,12 +230,12 @@ static enum stook_status start_all(const struct stook__kind *kind, void *base, s
             stook__submit_discard(first);
             return STOOK_NOMEM;
         }
-        delayed->future.next = first;
+        stook__task_chain(&delayed->future, first);
         first = &delayed->future;
     }
     for (size_t i = 0; first; i++) {
         struct delayed *delayed = (struct delayed *)first;
-        first = first->next;
+        first = stook__task_next(first);
         if (ret_futures) {
             ret_futures[i] = &delayed->future;
         }

@@ -20,11 +20,8 @@
 #define STOOK_DEQUE_FIRST_INDEX 0
 #endif
 
-struct stook__ring {
-    size_t capacity;           /* a power of two */
-    struct stook__ring *older; /* thieves may still read it; freed with the deque */
-    _Atomic(stook_future *) entries[];
-};
+/* For deques whose thieves are not counted. */
+static const _Atomic(uint32_t) uncounted = 1;
 
 static size_t ring_size(size_t capacity)
 {
@@ -48,14 +45,11 @@ static struct stook__ring *ring_create(const struct stook_allocator *allocator, 
     return ring;
 }
 
-static _Atomic(stook_future *) *ring_entry(struct stook__ring *ring, size_t index)
-{
-    return &ring->entries[index & (ring->capacity - 1)];
-}
-
-void stook__deque_init(struct stook__deque *deque, const struct stook_allocator *allocator)
+void stook__deque_init(struct stook__deque *deque, const struct stook_allocator *allocator,
+                       const _Atomic(uint32_t) *thieves)
 {
     deque->allocator = allocator;
+    deque->thieves = thieves ? thieves : &uncounted;
     atomic_init(&deque->top, STOOK_DEQUE_FIRST_INDEX);
     atomic_init(&deque->bottom, STOOK_DEQUE_FIRST_INDEX);
     atomic_init(&deque->ring, NULL);
@@ -72,18 +66,15 @@ void stook__deque_fini(struct stook__deque *deque)
     }
 }
 
-bool stook__deque_reserve(struct stook__deque *deque, size_t count)
+bool stook__deque_grow(struct stook__deque *deque, size_t count)
 {
-    /* order DQ.room acq <- DQ.win: entries below top have been read before they are reused */
+    /* order DQ.live acq <- DQ.win: as DQ.room */
     size_t top = a_load_acq(&deque->top);
-    /* order DQ.own rlx: the owner's own stores, or those of the owner before it (park mutex) */
+    /* order DQ.old rlx: as DQ.own */
     size_t bottom = a_load_rlx(&deque->bottom);
     struct stook__ring *ring = a_load_rlx(&deque->ring);
     size_t used = bottom - top;
 
-    if (ring && count <= ring->capacity - used) {
-        return true;
-    }
     size_t capacity = ring ? ring->capacity : STOOK_DEQUE_FIRST_CAPACITY;
     while (capacity - used < count) {
         if (capacity > SIZE_MAX / 4) {
@@ -97,7 +88,7 @@ bool stook__deque_reserve(struct stook__deque *deque, size_t count)
     }
     for (size_t i = top; ring && i != bottom; i++) { /* without a ring it is empty */
         /* order DQ.copy rlx: the new ring is published as a whole, by DQ.grow */
-        a_store_rlx(ring_entry(bigger, i), a_load_rlx(ring_entry(ring, i)));
+        a_store_rlx(stook__ring_entry(bigger, i), a_load_rlx(stook__ring_entry(ring, i)));
     }
     /* order DQ.grow rel -> DQ.ring: else a thief reads entries that were not copied yet */
     a_store_rel(&deque->ring, bigger);
@@ -106,51 +97,29 @@ bool stook__deque_reserve(struct stook__deque *deque, size_t count)
 
 void stook__deque_push(struct stook__deque *deque, stook_future *first, size_t count)
 {
-    /* order DQ.mine rlx: as DQ.own */
+    /* order DQ.base rlx: as DQ.own */
     size_t bottom = a_load_rlx(&deque->bottom);
     struct stook__ring *ring = a_load_rlx(&deque->ring);
 
     for (size_t i = 0; i < count; i++) {
-        stook_future *next = first->next;
-        /* order DQ.fill rlx: published by DQ.publish */
-        a_store_rlx(ring_entry(ring, bottom + i), first);
+        stook_future *next = stook__task_next(first);
+        /* order DQ.fills rlx: published by DQ.several */
+        a_store_rlx(stook__ring_entry(ring, bottom + i), first);
         first = next;
     }
-    /* order DQ.publish rel -> DQ.steal: the entries, and the tasks, before bottom shows them */
+    /* order DQ.several rel -> DQ.steal: the entries, and the tasks, before bottom shows them */
     a_store_rel(&deque->bottom, bottom + count);
 }
 
-const stook_future *stook__deque_newest(struct stook__deque *deque)
+stook_future *stook__deque_take_last(struct stook__deque *deque, size_t top)
 {
-    if (stook__deque_seems_empty(deque)) {
-        return NULL;
-    }
-    /* order DQ.peek rlx: the owner's own stores */
+    /* order DQ.low rlx: as DQ.own */
     size_t bottom = a_load_rlx(&deque->bottom);
-    return a_load_rlx(ring_entry(a_load_rlx(&deque->ring), bottom - 1));
-}
-
-stook_future *stook__deque_take(struct stook__deque *deque)
-{
-    /* order DQ.last rlx: as DQ.own */
-    size_t bottom = a_load_rlx(&deque->bottom) - 1;
-    struct stook__ring *ring = a_load_rlx(&deque->ring);
-    /* order DQ.lower rel -> DQ.steal: a thief that reads this bottom must see the tasks below it;
-     * a relaxed store would end the release sequence of DQ.publish */
-    a_store_rel(&deque->bottom, bottom);
-    /* order DQ.take sc <-> DQ.thief: owner and thief would both take the last task */
-    a_fence_owner();
-    /* order DQ.seen rlx: ordered by the fence above */
-    size_t top = a_load_rlx(&deque->top);
     stook_future *task = NULL;
 
-    if ((ptrdiff_t)(bottom - top) > 0) {
-        /* order DQ.newest rlx: the owner's own store */
-        return a_load_rlx(ring_entry(ring, bottom));
-    }
     if (bottom == top) {
         /* order DQ.only rlx: the owner's own store */
-        task = a_load_rlx(ring_entry(ring, bottom));
+        task = a_load_rlx(stook__ring_entry(a_load_rlx(&deque->ring), bottom));
         /* order DQ.race sc <-> DQ.win: exactly one of owner and thieves moves top past it */
         if (!a_cas_sc(&deque->top, &top, top + 1)) {
             task = NULL;
@@ -161,12 +130,26 @@ stook_future *stook__deque_take(struct stook__deque *deque)
     return task;
 }
 
+void stook__deque_enter(_Atomic(uint32_t) *thieves)
+{
+    /* order DQ.count rlx: ordered by the fence below */
+    a_add_rlx(thieves, 1U);
+    /* order DQ.enter sc <-> DQ.announce: see there */
+    a_fence_heavy();
+}
+
+void stook__deque_leave(_Atomic(uint32_t) *thieves)
+{
+    /* order DQ.leave rel -> DQ.thieves: an owner that sees nobody must see what was taken */
+    a_add_rel(thieves, 0U - 1U);
+}
+
 enum stook__steal stook__deque_steal(struct stook__deque *deque, stook_future **ret_task)
 {
     /* order DQ.top acq <- DQ.win: entries that this top implies were published before it moved */
     size_t top = a_load_acq(&deque->top);
     /* order DQ.thief sc <-> DQ.take: see there */
-    a_fence_thief();
+    a_fence_sc();
     /* order DQ.steal acq <- DQ.publish, DQ.lower, DQ.restore: else the thief reads an unwritten
      * entry, or a task that is not filled in */
     size_t bottom = a_load_acq(&deque->bottom);
@@ -177,7 +160,7 @@ enum stook__steal stook__deque_steal(struct stook__deque *deque, stook_future **
     /* order DQ.ring acq <- DQ.grow: read after bottom, so it holds every entry below bottom */
     struct stook__ring *ring = a_load_acq(&deque->ring);
     /* order DQ.entry rlx: read before the swap, which fails if the owner may have reused it */
-    stook_future *task = a_load_rlx(ring_entry(ring, top));
+    stook_future *task = a_load_rlx(stook__ring_entry(ring, top));
     /* order DQ.win sc <-> DQ.race: see there */
     if (!a_cas_sc(&deque->top, &top, top + 1)) {
         return STOOK__STEAL_RETRY;
@@ -191,12 +174,4 @@ size_t stook__deque_size(struct stook__deque *deque)
     /* order DQ.size rlx: a guess */
     ptrdiff_t size = (ptrdiff_t)(a_load_rlx(&deque->bottom) - a_load_rlx(&deque->top));
     return size > 0 ? (size_t)size : 0;
-}
-
-bool stook__deque_seems_empty(struct stook__deque *deque)
-{
-    /* order DQ.look rlx: a guess; who needs more puts a fence before it (PK.sleep) */
-    size_t top = a_load_rlx(&deque->top);
-    size_t bottom = a_load_rlx(&deque->bottom);
-    return (ptrdiff_t)(bottom - top) <= 0;
 }

@@ -10,6 +10,7 @@
 #include "bond.h"
 #include "callback.h"
 #include "checks.h"
+#include "fence.h"
 #include "fork.h"
 #include "options.h"
 #include "park.h"
@@ -52,10 +53,12 @@ static bool workers_init(stook_executor *executor)
         worker->next = NULL;
         worker->random = i + 1;
         worker->dispatches = 0;
+        worker->periods = 0;
         worker->passes = 0;
         stook__counters_init(&worker->counters);
         worker->husks = 0;
-        stook__deque_init(&worker->deque, &executor->allocator);
+        worker->popped_end = 0;
+        stook__deque_init(&worker->deque, &executor->allocator, &executor->thieves);
         /* Those that are not open have none until they first need it. */
         has_rings = has_rings &&
                     (i >= executor->options.workers || stook__deque_reserve(&worker->deque, 1));
@@ -87,8 +90,10 @@ static stook_executor *record_create(const struct stook_executor_options *option
     executor->generation = stook__fork_generation();
     executor->mark = STOOK__ALIVE;
     stook__counters_init(&executor->elsewhere);
+    stook__lanes_init(executor);
     stook__platform_get_cpus(&executor->cpus);
     atomic_init(&executor->cancelling, 0);
+    atomic_init(&executor->thieves, 0);
     return executor;
 }
 
@@ -149,11 +154,18 @@ enum stook_status stook_executor_create(const struct stook_executor_options *giv
         return STOOK_INVALID;
     }
     stook__fork_watch();
+    stook__fence_init();
     stook_executor *executor = record_create(&options);
     if (!executor) {
         return STOOK_NOMEM;
     }
-    executor->ended = stook__task_create(stook__executor_allocator(executor), NULL, NULL, NULL, 1);
+    executor->slabs = stook__slabs_create(stook__executor_allocator(executor));
+    if (!executor->slabs) {
+        goto fail_slabs;
+    }
+    executor->slabs->executor = executor;
+    executor->ended = stook__task_create_sized(stook__executor_allocator(executor),
+                                               sizeof(stook_future), NULL, NULL, NULL, 1);
     if (!executor->ended) {
         goto fail_ended;
     }
@@ -205,6 +217,8 @@ fail_root:
 fail_workers:
     stook__task_release(executor->ended);
 fail_ended:
+    stook__slabs_close(executor->slabs);
+fail_slabs:
     record_free(executor);
     return status;
 }
@@ -271,6 +285,8 @@ void stook_executor_destroy(stook_executor *executor)
     stook__token_abandon_root(executor->root);
     stook__timer_fini(executor);
     workers_fini(executor);
+    stook__lanes_fini(executor);
     stook__task_release(executor->ended);
+    stook__slabs_close(executor->slabs);
     record_free(executor);
 }

@@ -11,13 +11,13 @@
 #include "task.h"
 #include "worker.h"
 
-static _Atomic(unsigned) generation;
+_Atomic(unsigned) stook__generation;
 static once_flag watched = ONCE_FLAG_INIT;
 
 static void begin_generation(void)
 {
     /* order FK.next rlx: the child has one thread */
-    a_add_rlx(&generation, 1U);
+    a_add_rlx(&stook__generation, 1U);
     stook__worker_forget_thread();
 }
 
@@ -29,18 +29,6 @@ static void watch(void)
 void stook__fork_watch(void)
 {
     call_once(&watched, watch);
-}
-
-unsigned stook__fork_generation(void)
-{
-    /* order FK.own rlx: constant but for a fork, which copies it whole */
-    return a_load_rlx(&generation);
-}
-
-bool stook__forked(unsigned made)
-{
-    /* order FK.compare rlx: as FK.own */
-    return made != a_load_rlx(&generation);
 }
 
 bool stook__future_forked(const stook_future *future)

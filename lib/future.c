@@ -14,9 +14,10 @@
 #include "wait.h"
 #include "worker.h"
 
-/* How long a waiter looks at a running task before it blocks: a few microseconds, less than the
- * thread switch that it may save. */
-enum { SPIN_BEFORE_LENDING = 128 };
+/* How long a waiter looks at a running task before it blocks: a few microseconds without a system
+ * call, and some more while it lets others have the CPU, among whom the one may be that it waits
+ * for. About what it takes to sleep and to be woken. */
+enum { SPINS = 64, YIELDS = 16 };
 
 static void check_alive(const stook_future *future)
 {
@@ -68,11 +69,19 @@ const char *stook_state_name(enum stook_state state)
 
 static bool spin_until_done(const stook_future *future)
 {
-    for (unsigned i = 0; i < SPIN_BEFORE_LENDING; i++) {
+    /* One that has just been woken cannot have got far. */
+    unsigned i = stook__local.has_woken ? SPINS : 0;
+
+    stook__local.has_woken = false;
+    for (; i < SPINS + YIELDS; i++) {
         if (stook_future_done(future)) {
             return true;
         }
-        stook__platform_pause();
+        if (i < SPINS) {
+            stook__platform_pause();
+        } else {
+            thrd_yield();
+        }
     }
     return false;
 }
@@ -123,15 +132,11 @@ static enum stook_status block_until(stook_future *future, int64_t deadline_ns)
     return status;
 }
 
-enum stook_status stook_future_wait_until(stook_future *future, int64_t deadline_ns)
+static enum stook_status wait_until(stook_future *future, int64_t deadline_ns)
 {
     struct stook__thread *thread = stook__thread_current();
     const struct stook__frame *frame = stook__frame_current();
 
-    if (!future) {
-        return STOOK_INVALID;
-    }
-    check_alive(future);
     if (stook_future_done(future)) {
         return STOOK_OK;
     }
@@ -159,17 +164,35 @@ enum stook_status stook_future_wait_until(stook_future *future, int64_t deadline
     return block_until(future, deadline_ns);
 }
 
+enum stook_status stook_future_wait_until(stook_future *future, int64_t deadline_ns)
+{
+    if (!future) {
+        return STOOK_INVALID;
+    }
+    check_alive(future);
+    if (deadline_ns == STOOK_FOREVER && stook__worker_run_newest(future)) {
+        return STOOK_OK;
+    }
+    return wait_until(future, deadline_ns);
+}
+
 enum stook_status stook_future_result(stook_future *future, void **ret_value)
 {
-    enum stook_status status = stook_future_wait_until(future, STOOK_FOREVER);
-
-    if (status != STOOK_OK) {
-        return status;
+    if (!future) {
+        return STOOK_INVALID;
     }
-    enum stook_state state = stook_future_state(future);
+    check_alive(future);
+    if (!stook__worker_run_newest(future)) {
+        enum stook_status status = wait_until(future, STOOK_FOREVER);
+        if (status != STOOK_OK) {
+            return status;
+        }
+    }
+    /* order FU.result acq <- FU.finish, FU.alone: as FU.seen */
+    uint32_t word = a_load_acq(&future->word);
+    enum stook_state state = stook__task_state(word);
     if (state == STOOK_STATE_CANCELLED) {
-        /* order FU.why rlx: set together with the state, which has been seen */
-        return a_load_rlx(&future->word) & TASK_BROKEN ? STOOK_BROKEN : STOOK_CANCELLED;
+        return word & TASK_BROKEN ? STOOK_BROKEN : STOOK_CANCELLED;
     }
     if (ret_value) {
         /* order FU.take rlx: read by the last release, which comes after this caller's own */

@@ -4,7 +4,7 @@
  * them weighted round robin between clients; and who must wait for room. All is one step under one
  * mutex, and takes the same time whatever the number of tasks and clients. The number of tasks is
  * kept in atomics beside it, so that a worker that finds none, the common case, does not touch the
- * mutex.
+ * mutex. Submitters of plain tasks do not either: they leave them in the inbox (inbox.h).
  *
  * Invariants: a flow is in its level's ring exactly while it has tasks; `count` and `urgent` are
  * exact whenever the mutex is free; who waits for room found none, or found others before it.
@@ -55,9 +55,9 @@ static void add(struct stook__inject *queue, stook_client *client, const struct 
     struct stook__flow *flow = &client->flows[batch->priority];
     struct stook__level *level = &queue->levels[batch->priority];
 
-    batch->last->next = NULL;
+    stook__task_chain(batch->last, NULL);
     if (flow->head) {
-        flow->tail->next = batch->first;
+        stook__task_chain(flow->tail, batch->first);
     } else {
         flow->head = batch->first;
         ring_add(level, flow);
@@ -67,6 +67,30 @@ static void add(struct stook__inject *queue, stook_client *client, const struct 
     client->references += batch->count;
     level->count += batch->count;
     publish_counts(queue, batch->priority);
+}
+
+static void count_accepted(struct stook__inject *queue, size_t number)
+{
+    /* order IJ.accept rlx: written under the mutex, which whoever begins one of the tasks has
+     * taken after it; so ST.read of that sees this too */
+    a_add_rlx(&queue->accepted, number);
+}
+
+/* Puts all that lies in the inbox into its flow. Whoever has to do with flows begins with it, so
+ * that tasks come into them in the order in which they were submitted. */
+static void take_in(struct stook__inject *queue)
+{
+    struct stook__batch batch = {.client = &queue->default_client,
+                                 .priority = STOOK_PRIORITY_NORMAL};
+
+    if (stook__inbox_seems_empty(&queue->inbox)) {
+        return;
+    }
+    /* order IJ.moving rlx: published by IB.all, so that they never seem to be nowhere */
+    a_store_rlx(&queue->count, SIZE_MAX);
+    batch.count = stook__inbox_take_all(&queue->inbox, &batch.first, &batch.last);
+    add(queue, &queue->default_client, &batch);
+    count_accepted(queue, batch.count);
 }
 
 /* The first that has tasks; but one below that is overdue goes before one that is not. Counts who
@@ -101,7 +125,7 @@ static stook_future *take(struct stook__inject *queue, enum stook_priority prior
     struct stook__flow *flow = level->last->next;
     stook_future *task = flow->head;
 
-    flow->head = task->next;
+    flow->head = stook__task_next(task);
     if (!flow->head) {
         level->last->next = flow->next;
         if (flow == level->last) {
@@ -134,19 +158,13 @@ static stook_client *client_of(struct stook__inject *queue, const struct stook__
     return batch->client ? batch->client : &queue->default_client;
 }
 
-static void count_accepted(struct stook__inject *queue, const struct stook__batch *batch)
-{
-    /* order IJ.accept rlx: written under the mutex, which whoever begins one of the tasks has
-     * taken after it; so ST.read of that sees this too */
-    a_add_rlx(&queue->accepted, batch->count);
-}
-
 /* The mutex is held. */
 static enum stook_status push(struct stook__inject *queue, const struct stook__batch *batch,
                               enum stook__push how)
 {
     stook_client *client = client_of(queue, batch);
 
+    take_in(queue);
     if (how != STOOK__PUSH_FORCED && stook__inject_is_closed(queue)) {
         return STOOK_SHUTDOWN;
     }
@@ -155,7 +173,7 @@ static enum stook_status push(struct stook__inject *queue, const struct stook__b
     }
     add(queue, client, batch);
     if (how != STOOK__PUSH_FORCED) {
-        count_accepted(queue, batch);
+        count_accepted(queue, batch->count);
     }
     return STOOK_OK;
 }
@@ -170,7 +188,7 @@ static struct stook__blocked *admit(struct stook__inject *queue, stook_client *c
 
     while (blocked && has_room(client, blocked->batch.count)) {
         add(queue, client, &blocked->batch);
-        count_accepted(queue, &blocked->batch);
+        count_accepted(queue, blocked->batch.count);
         blocked->status = STOOK_OK;
         blocked->is_listed = false;
         last = blocked;
@@ -336,6 +354,7 @@ bool stook__inject_init(struct stook__inject *queue, size_t limit)
     atomic_init(&queue->accepted, 0);
     atomic_init(&queue->urgent, 0);
     atomic_init(&queue->closed, false);
+    stook__inbox_init(&queue->inbox);
     return mtx_init(&queue->mutex, mtx_plain) == thrd_success;
 }
 
@@ -355,7 +374,74 @@ enum stook_status stook__inject_push(struct stook__inject *queue, const struct s
     return status;
 }
 
-stook_future *stook__inject_pop(struct stook__inject *queue)
+enum stook_status stook__inject_push_one(struct stook__inject *queue, stook_future *task)
+{
+    if (queue->default_client.limit > 0) {
+        return STOOK_FULL;
+    }
+    return stook__inbox_post(&queue->inbox, task) ? STOOK_OK : STOOK_SHUTDOWN;
+}
+
+/* Could nobody notice if several were taken at once? No priority in use, no client but the default
+ * one, which has no limit. */
+static bool is_plain(const struct stook__inject *queue)
+{
+    return queue->default_client.limit == 0 && !queue->default_client.next &&
+           !queue->default_client.previous && !queue->levels[STOOK_PRIORITY_HIGH].last &&
+           !queue->levels[STOOK_PRIORITY_LOW].last;
+}
+
+/* From the only flow that there may be. */
+static size_t pop_flow(struct stook__inject *queue, stook_future *tasks[], size_t most)
+{
+    struct stook__level *level = &queue->levels[STOOK_PRIORITY_NORMAL];
+    struct stook__flow *flow = level->last;
+    size_t count = 0;
+
+    while (count < most && flow && flow->head) {
+        tasks[count++] = flow->head;
+        flow->head = stook__task_next(flow->head);
+        if (flow->head) {
+            stook__platform_prefetch(flow->head);
+        }
+    }
+    if (count > 0) {
+        level->last = flow->head ? flow : NULL;
+        level->passes = 0;
+        level->count -= count;
+        flow->client->waiting -= count;
+        flow->client->references -= count;
+        publish_counts(queue, STOOK_PRIORITY_NORMAL);
+    }
+    return count;
+}
+
+static size_t pop_inbox(struct stook__inject *queue, stook_future *tasks[], size_t most)
+{
+    size_t count = 0;
+
+    while (count < most && (tasks[count] = stook__inbox_pop(&queue->inbox)) != NULL) {
+        count++;
+    }
+    count_accepted(queue, count);
+    return count;
+}
+
+/* When plain: what is in the flow is older. */
+static size_t pop_in_order(struct stook__inject *queue, stook_future *tasks[], size_t most,
+                           bool is_alone)
+{
+    const struct stook__level *normal = &queue->levels[STOOK_PRIORITY_NORMAL];
+
+    if (normal->last) {
+        return pop_flow(queue, tasks, is_alone || normal->count >= (size_t)STOOK__MANY ? most : 1);
+    }
+    return pop_inbox(queue, tasks,
+                     is_alone || (most > 1 && stook__inbox_is_long(&queue->inbox)) ? most : 1);
+}
+
+/* Whoever's turn it is. */
+static stook_future *pop_by_turn(struct stook__inject *queue)
 {
     stook_client *client = NULL;
     stook_client *unused = NULL;
@@ -363,10 +449,8 @@ stook_future *stook__inject_pop(struct stook__inject *queue)
     enum stook_priority priority;
     stook_future *task = NULL;
 
-    if (stook__inject_seems_empty(queue)) {
-        return NULL;
-    }
     mtx_lock(&queue->mutex);
+    take_in(queue);
     if (choose_priority(queue, &priority)) {
         task = take(queue, priority, &client);
         admitted = admit(queue, client);
@@ -378,6 +462,33 @@ stook_future *stook__inject_pop(struct stook__inject *queue)
     return task;
 }
 
+size_t stook__inject_pop_some(struct stook__inject *queue, stook_future *tasks[], size_t most,
+                              bool is_alone)
+{
+    size_t count = 0;
+
+    if (stook__inject_seems_empty(queue)) {
+        return 0;
+    }
+    mtx_lock(&queue->mutex);
+    bool plain = is_plain(queue);
+    if (plain) {
+        count = pop_in_order(queue, tasks, most, is_alone);
+    }
+    mtx_unlock(&queue->mutex);
+    if (!plain) {
+        tasks[0] = pop_by_turn(queue);
+        count = tasks[0] ? 1 : 0;
+    }
+    return count;
+}
+
+stook_future *stook__inject_pop(struct stook__inject *queue)
+{
+    stook_future *task;
+    return stook__inject_pop_some(queue, &task, 1, false) > 0 ? task : NULL;
+}
+
 void stook__inject_close(struct stook__inject *queue)
 {
     struct stook__blocked *refused = NULL;
@@ -386,6 +497,9 @@ void stook__inject_close(struct stook__inject *queue)
     /* order IJ.close rel -> IJ.closed: a submit that is refused comes after what the closer wrote
      */
     a_store_rel(&queue->closed, true);
+    while (!stook__inbox_close_empty(&queue->inbox)) {
+        take_in(queue); /* what was posted until now has been accepted */
+    }
     for (stook_client *client = queue->clients; client; client = client->next) {
         while (client->first_blocked) {
             struct stook__blocked *blocked = client->first_blocked;
@@ -401,26 +515,19 @@ void stook__inject_close(struct stook__inject *queue)
     wake_decided(refused);
 }
 
-bool stook__inject_is_closed(const struct stook__inject *queue)
+void stook__inject_sizes(struct stook__inject *queue, size_t *ret_size, uint64_t *ret_accepted)
 {
-    /* order IJ.closed acq <- IJ.close: see there */
-    return a_load_acq(&queue->closed);
-}
-
-size_t stook__inject_size(struct stook__inject *queue)
-{
-    /* order IJ.size rlx: a guess */
-    return a_load_rlx(&queue->count);
+    mtx_lock(&queue->mutex);
+    take_in(queue);
+    /* order IJ.sizes rlx: written under the mutex */
+    *ret_size = a_load_rlx(&queue->count);
+    /* order IJ.total rlx: likewise */
+    *ret_accepted = a_load_rlx(&queue->accepted);
+    mtx_unlock(&queue->mutex);
 }
 
 bool stook__inject_seems_empty(struct stook__inject *queue)
 {
-    /* order IJ.look rlx: a guess; who needs more puts a fence before it (PK.sleep) */
-    return a_load_rlx(&queue->count) == 0;
-}
-
-bool stook__inject_seems_urgent(struct stook__inject *queue)
-{
-    /* order IJ.urgent rlx: a guess */
-    return a_load_rlx(&queue->urgent) > 0;
+    /* order IJ.none rlx: ordered by IB.look, which comes first */
+    return stook__inbox_seems_empty(&queue->inbox) && a_load_rlx(&queue->count) == 0;
 }

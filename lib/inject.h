@@ -16,6 +16,7 @@
 #include <stook/future.h>
 #include <threads.h>
 #include "atomics.h"
+#include "inbox.h"
 #include "platform.h"
 
 /* A priority that has tasks and has been passed over so often goes next. */
@@ -84,6 +85,7 @@ struct stook__inject {
     /* Read at every dispatch and submit, written seldom. */
     _Alignas(STOOK_CACHE_LINE) _Atomic(size_t) urgent; /* tasks of priority HIGH */
     _Atomic(bool) closed;
+    struct stook__inbox inbox; /* tasks without client, priority or limit; taken under the mutex */
 };
 
 enum stook__push {
@@ -100,6 +102,10 @@ void stook__inject_fini(struct stook__inject *queue);
 enum stook_status stook__inject_push(struct stook__inject *queue, const struct stook__batch *batch,
                                      enum stook__push how);
 
+/* The same as PUSH_LIMITED for one task of priority NORMAL without a client, without a lock.
+ * STOOK_OK; STOOK_SHUTDOWN; STOOK_FULL: the default client has a limit, so it must be pushed. */
+enum stook_status stook__inject_push_one(struct stook__inject *queue, stook_future *task);
+
 /* As PUSH_LIMITED; but when it answers STOOK_FULL, the record, whose batch and event the caller has
  * set up, is listed: it is decided as soon as there is room, or the queue is closed. */
 enum stook_status stook__inject_enter(struct stook__inject *queue, struct stook__blocked *blocked);
@@ -111,20 +117,34 @@ bool stook__inject_leave(struct stook__inject *queue, struct stook__blocked *blo
 /* The task whose turn it is, or NULL. */
 stook_future *stook__inject_pop(struct stook__inject *queue);
 
+/* Takes several in their order, at most `most`, and gives their number. More than one only where no
+ * client, priority or limit could notice; and unless the caller is alone, the only worker, only out
+ * of a long queue (STOOK__MANY), as another worker may then begin with what stands behind them. */
+size_t stook__inject_pop_some(struct stook__inject *queue, stook_future *tasks[], size_t most,
+                              bool is_alone);
+
 /* Refuses all further pushes that are not forced, and those that wait for room. Idempotent. */
 void stook__inject_close(struct stook__inject *queue);
 
 /* Exact for pushes; without the mutex, late. */
-bool stook__inject_is_closed(const struct stook__inject *queue);
+static inline bool stook__inject_is_closed(const struct stook__inject *queue)
+{
+    /* order IJ.closed acq <- IJ.close: see there */
+    return a_load_acq(&queue->closed);
+}
 
-/* How many tasks wait: a guess. */
-size_t stook__inject_size(struct stook__inject *queue);
+/* How many tasks wait, and have been accepted since the beginning; both are out of date at once. */
+void stook__inject_sizes(struct stook__inject *queue, size_t *ret_size, uint64_t *ret_accepted);
 
 /* A guess, unless a fence and the caller's own protocol make it more. */
 bool stook__inject_seems_empty(struct stook__inject *queue);
 
 /* Whether it has tasks of priority HIGH: a guess, for one load. */
-bool stook__inject_seems_urgent(struct stook__inject *queue);
+static inline bool stook__inject_seems_urgent(struct stook__inject *queue)
+{
+    /* order IJ.urgent rlx: a guess */
+    return a_load_rlx(&queue->urgent) > 0;
+}
 
 /* A client with one reference, the caller's; NULL without memory. */
 stook_client *stook__client_create(struct stook__inject *queue, stook_executor *executor,

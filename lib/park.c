@@ -10,6 +10,8 @@
  */
 #include "park.h"
 #include "counters.h"
+#include "fence.h"
+#include "local.h"
 #include "options.h"
 #include "park_lists.h"
 #include "thread.h"
@@ -182,7 +184,7 @@ static void give_back(stook_executor *executor, struct stook__worker *worker)
         stook__idle_add(park, (uint32_t)IDLE_SLEEPING - IDLE_SEARCHING);
     }
     /* order PK.refused sc <-> PK.wake: as PK.sleep */
-    a_fence_sc();
+    a_fence_heavy();
     bool more = stook__park_any_task(executor);
     if (!more) {
         end_if_done(executor);
@@ -227,6 +229,7 @@ static void wake_one(stook_executor *executor)
         park->staying++;
     }
     mtx_unlock(&park->mutex);
+    stook__local.has_woken = true;
     if (thread) {
         stook__event_set(&thread->event);
         return;
@@ -238,12 +241,12 @@ static void wake_one(stook_executor *executor)
     }
 }
 
-void stook__park_notify(stook_executor *executor)
+void stook__park_notify_sleepers(stook_executor *executor)
 {
-    /* order PK.wake sc <-> PK.sleep: else a worker may sleep beside this task, each side having
-     * looked before the other wrote */
+    /* order PK.rely sc <-> PK.more: a searcher that is relied on must see the task when it leaves
+     * the search */
     a_fence_sc();
-    /* order PK.ask rlx: ordered by the fence above */
+    /* order PK.searched rlx: ordered by the fence above */
     if (stook__idle_wants_wake(a_load_rlx(&executor->park.idle))) {
         wake_one(executor);
     }
@@ -268,7 +271,7 @@ void stook__park_found(struct stook__thread *thread)
     if (!stook__idle_wants_wake(stook__idle_add(&executor->park, 0U - (uint32_t)IDLE_SEARCHING))) {
         return;
     }
-    /* order PK.more sc <-> PK.wake: a submit that relied on this searcher has a task in a queue,
+    /* order PK.more sc <-> PK.rely: a submit that relied on this searcher has a task in a queue,
      * and this thread must see it now that it no longer searches */
     a_fence_sc();
     if (stook__park_any_task(executor)) {
@@ -374,7 +377,7 @@ bool stook__park_idle(struct stook__thread *thread)
     stook__park_push_idle(park, thread->worker);
     stook__idle_add(park, IDLE_SLEEPING - leave);
     /* order PK.sleep sc <-> PK.wake: see there */
-    a_fence_sc();
+    a_fence_heavy();
     if (stook__park_any_task(executor)) {
         stook__park_pop_idle(park); /* the mutex was held: it is this thread's still */
         stook__idle_add(park, (uint32_t)IDLE_SEARCHING - IDLE_SLEEPING);
@@ -460,7 +463,7 @@ static void idle_worker_and_unlock(stook_executor *executor, struct stook__worke
     stook__idle_add(park, IDLE_SLEEPING);
     mtx_unlock(&park->mutex);
     /* order PK.lend sc <-> PK.wake: as PK.sleep, for a worker whose thread will not look itself */
-    a_fence_sc();
+    a_fence_heavy();
     if (stook__park_any_task(executor)) {
         wake_one(executor);
     }
@@ -534,10 +537,12 @@ void stook__park_let_go(stook_executor *executor)
 {
     mtx_lock(&executor->park.mutex);
     executor->park.busy--;
-    /* order PK.close sc <-> PK.wake: as PK.sleep */
-    a_fence_sc();
-    if (!stook__park_any_task(executor)) {
-        end_if_done(executor);
+    if (stook__inject_is_closed(&executor->inject)) { /* else whoever closes will look, as busy */
+        /* order PK.close sc <-> PK.wake: as PK.sleep */
+        a_fence_heavy();
+        if (!stook__park_any_task(executor)) {
+            end_if_done(executor);
+        }
     }
     mtx_unlock(&executor->park.mutex);
 }

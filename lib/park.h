@@ -10,6 +10,7 @@
 #define STOOK_PARK_H
 
 #include <stdbool.h>
+#include "fence.h"
 #include "pool.h"
 
 /* All workers idle, no thread. False if the system refuses a mutex. */
@@ -31,8 +32,23 @@ bool stook__park_has_threads(const stook_executor *executor);
  * must leave. */
 bool stook__park_begin(struct stook__thread *thread);
 
+/* The word `idle`: sleeping workers in the low half, searching threads in the high half. */
+enum { IDLE_SLEEPING = 1, IDLE_SEARCHING = 1 << 16, IDLE_SLEEPING_MASK = 0xffff };
+
+/* The rest of the next one, when somebody sleeps. */
+void stook__park_notify_sleepers(stook_executor *executor);
+
 /* A task has been put into a queue: sees to it that somebody looks. Any thread. */
-void stook__park_notify(stook_executor *executor);
+static inline void stook__park_notify(stook_executor *executor)
+{
+    /* order PK.wake sc <-> PK.sleep: else a worker may sleep beside this task, each side having
+     * looked before the other wrote */
+    a_fence_light();
+    /* order PK.ask rlx: ordered by the fence above */
+    if ((a_load_rlx(&executor->park.idle) & IDLE_SLEEPING_MASK) > 0) {
+        stook__park_notify_sleepers(executor);
+    }
+}
 
 /* The calling thread begins to look into the queues of others. */
 void stook__park_search(struct stook__thread *thread);

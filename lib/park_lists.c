@@ -22,7 +22,7 @@ bool stook__park_any_task(stook_executor *executor)
             return true;
         }
     }
-    return false;
+    return stook__lanes_any_offer(executor);
 }
 
 void stook__park_push_idle(struct stook__park *park, struct stook__worker *worker)

@@ -8,10 +8,8 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include "park.h"
 #include "pool.h"
-
-/* The word `idle`: sleeping workers in the low half, searching threads in the high half. */
-enum { IDLE_SLEEPING = 1, IDLE_SEARCHING = 1 << 16, IDLE_SLEEPING_MASK = 0xffff };
 
 /* Whether a worker should be woken for a task: one sleeps, and nobody searches. */
 static inline bool stook__idle_wants_wake(uint32_t idle)
@@ -23,7 +21,8 @@ static inline bool stook__idle_wants_wake(uint32_t idle)
  * mutex. */
 uint32_t stook__idle_add(struct stook__park *park, uint32_t change);
 
-/* Is there a task in any queue? Ordered by a fence before it; needs no mutex. */
+/* Is there a task in any queue, or a fork on offer? If not, regions are asked for some. Ordered by
+ * a fence before it; needs no mutex. */
 bool stook__park_any_task(stook_executor *executor);
 
 void stook__park_push_idle(struct stook__park *park, struct stook__worker *worker);

@@ -17,8 +17,9 @@
 
 #define STOOK_CACHE_LINE 64
 
-/* For what each thread has of its own. A shared library would find it by a call each time; like this
- * it takes some tens of bytes of the room that the loader keeps for libraries that are loaded late. */
+/* For what each thread has of its own. A shared library would find it by a call each time; like
+ * this it takes some tens of bytes of the room that the loader keeps for libraries that are loaded
+ * late. */
 #if defined __GNUC__
 #define STOOK_THREAD_LOCAL _Thread_local __attribute__((tls_model("initial-exec")))
 #else
@@ -116,6 +117,27 @@ void stook__platform_bind(const struct stook__cpus *cpus, int index);
 unsigned stook__platform_cpu_count(void);
 
 int64_t stook__platform_now_ns(void);
+
+/* Whether stook__platform_fence_all() can be had in this process; asks the system for it. */
+bool stook__platform_can_fence_all(void);
+
+/* Every thread of the process passes a full fence at some moment during the call. Only after
+ * stook__platform_can_fence_all() has answered true. */
+void stook__platform_fence_all(void);
+
+/* Fetches a cache line that will be written, so that it need not be asked for twice. */
+static inline void stook__platform_prefetch(const void *memory)
+{
+#if defined __x86_64__
+    /* The compiler's own falls back to a mere read; where the CPU lacks this one it does nothing.
+     */
+    __asm__ __volatile__("prefetchw %0" : : "m"(*(const char *)memory));
+#elif defined __GNUC__
+    __builtin_prefetch(memory, 1);
+#else
+    (void)memory;
+#endif
+}
 
 /* Tells the CPU that this is a spin loop. */
 static inline void stook__platform_pause(void)

@@ -7,8 +7,11 @@
 #include "platform.h"
 #include <errno.h>
 #include <linux/futex.h>
+#include <linux/membarrier.h>
 #include <sched.h>
 #include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -142,6 +145,23 @@ bool stook__bell_wait_until(struct stook__bell *bell, int64_t deadline_ns)
         if (found == BELL_SLEPT_ON || a_cas_rlx(&bell->word, &found, BELL_SLEPT_ON)) {
             futex_sleep(&bell->word, BELL_SLEPT_ON, deadline_ns);
         }
+    }
+}
+
+/* --- fences ----------------------------------------------------------------------------------- */
+
+/* Since Linux 4.14. A filter of system calls may refuse it. */
+bool stook__platform_can_fence_all(void)
+{
+    return syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
+}
+
+void stook__platform_fence_all(void)
+{
+    if (syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) != 0) {
+        /* Nothing may go on without it. */
+        fputs("stook: membarrier(2) is refused, which was granted at the start\n", stderr);
+        abort();
     }
 }
 

@@ -163,6 +163,17 @@ bool stook__bell_wait_until(struct stook__bell *bell, int64_t deadline_ns)
     }
 }
 
+/* --- fences ----------------------------------------------------------------------------------- */
+
+bool stook__platform_can_fence_all(void)
+{
+    return false;
+}
+
+void stook__platform_fence_all(void)
+{
+}
+
 /* --- threads and CPUs ------------------------------------------------------------------------- */
 
 void stook__platform_name_thread(const char *name)

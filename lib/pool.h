@@ -16,7 +16,9 @@
 #include "deque.h"
 #include "deadlock.h"
 #include "inject.h"
+#include "lane.h"
 #include "platform.h"
+#include "slab.h"
 #include "timer.h"
 
 /* A place in which one task runs at a time. All but the deque's thief side belongs to the thread
@@ -25,10 +27,12 @@ struct stook__worker {
     struct stook__deque deque;
     struct stook__worker *next; /* in the list of idle, resting or retired workers */
     uint32_t random;            /* xorshift state, never 0; picks the first victim */
-    uint32_t dispatches;        /* tasks looked for, modulo 2^32; see FAIRNESS_PERIOD */
+    uint32_t dispatches;        /* tasks looked for, modulo FAIRNESS_PERIOD */
+    uint32_t periods;           /* the times that it began again */
     unsigned passes;            /* times in a row that a HIGH task went before the own ones */
     struct stook__counters counters;
-    size_t husks; /* tasks run in place that may still lie in the deque: an upper bound */
+    size_t popped_end; /* bottom of the deque after tasks were popped out of the injection queue */
+    size_t husks;      /* tasks run in place that may still lie in the deque: an upper bound */
 };
 
 /* A task whose function is on a thread's stack; the one below it waits for it. */
@@ -36,6 +40,7 @@ struct stook__frame {
     stook_future *task;
     struct stook__frame *below;
     unsigned depth;    /* number of frames, this one included */
+    bool is_stolen;    /* a fork of the task's region, made by another thread than the task's */
     unsigned blocking; /* stook_task_begin_blocking() without its end */
 };
 
@@ -49,6 +54,7 @@ struct stook__thread {
     bool is_spare;                /* in that list; guarded by the park mutex, as are its links */
     struct stook__thread *next;
     struct stook__thread *previous;
+    struct stook__lane_head *lane; /* leased, and not in use; NULL: none. The thread's own */
     int64_t stay_until_ns;       /* how long it sleeps as a spare before it asks whether to leave */
     unsigned number;             /* constant */
     int bound_to;                /* index of the worker whose CPU it is bound to; -1: all CPUs */
@@ -87,8 +93,11 @@ enum {
 struct stook_executor {
     struct stook__inject inject;
     struct stook__park park;
+    _Alignas(STOOK_CACHE_LINE) _Atomic(uint32_t) thieves; /* deque.h */
+    struct stook__lanes lanes;
     struct stook__timer timer;
     struct stook__waits waits;
+    struct stook__slabs *slabs;       /* of its futures; outlives it */
     struct stook__counters elsewhere; /* what threads without a worker did */
     stook_token *root;                /* of its tokens */
     unsigned generation;              /* of the process that made it; fork.h */

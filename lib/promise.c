@@ -19,7 +19,8 @@ enum stook_status stook_promise_create(const struct stook_allocator *allocator,
         return STOOK_INVALID;
     }
     stook__fork_watch();
-    stook_future *future = stook__task_create(allocator, NULL, NULL, NULL, 2);
+    stook_future *future =
+        stook__task_create_sized(allocator, sizeof(stook_future), NULL, NULL, NULL, 2);
     if (!future) {
         return STOOK_NOMEM;
     }

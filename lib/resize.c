@@ -7,6 +7,7 @@
  * Invariant, under the mutex, beside those at the head of park.c: retired places and `surplus`
  * together are max_workers - worker_count; while there is a surplus no worker is idle.
  */
+#include "fence.h"
 #include "park.h"
 #include "park_lists.h"
 
@@ -115,7 +116,7 @@ bool stook__park_resize(stook_executor *executor, unsigned workers)
     }
     mtx_unlock(&park->mutex);
     /* order PK.grow sc <-> PK.wake: as PK.lend */
-    a_fence_sc();
+    a_fence_heavy();
     if (stook__park_any_task(executor)) { /* it may have waited for the workers that were added */
         stook__park_notify(executor);
     }

@@ -21,11 +21,7 @@ void stook__count(stook_executor *executor, enum stook__counter which, uint64_t 
     const struct stook__thread *thread = stook__thread_current();
 
     if (thread && thread->worker && thread->executor == executor) {
-        _Atomic(uint64_t) *own = &thread->worker->counters.counts[which];
-        /* order ST.mine rlx: the holder's alone */
-        uint64_t before = a_load_rlx(own);
-        /* order ST.own rel -> ST.read: see counters.h */
-        a_store_rel(own, before + number);
+        stook__count_in(&thread->worker->counters, which, number);
     } else {
         /* order ST.shared rel -> ST.read: see counters.h */
         a_add_rel(&executor->elsewhere.counts[which], number);
@@ -88,6 +84,8 @@ enum stook_status stook_executor_stats(stook_executor *executor, struct stook_st
         return STOOK_FORKED;
     }
     struct stook_stats stats = STOOK_STATS_INIT;
+    size_t queued;
+    uint64_t accepted;
     stats.workers = executor->options.max_workers;
     stats.ended = read_sum(executor, STOOK__ENDED);
     stats.cancelled = read_sum(executor, STOOK__CANCELLED);
@@ -99,10 +97,10 @@ enum stook_status stook_executor_stats(stook_executor *executor, struct stook_st
             ret_workers[i] = one;
         }
     }
-    stats.elsewhere =
-        read_worker(&executor->elsewhere, stook__inject_size(&executor->inject), &stats);
-    /* order ST.accepted rlx: last, as all of STOOK__SUBMITTED; ordered by ST.read before it */
-    stats.submitted = read_sum(executor, STOOK__SUBMITTED) + a_load_rlx(&executor->inject.accepted);
+    /* last, as all of STOOK__SUBMITTED */
+    stook__inject_sizes(&executor->inject, &queued, &accepted);
+    stats.elsewhere = read_worker(&executor->elsewhere, queued, &stats);
+    stats.submitted = read_sum(executor, STOOK__SUBMITTED) + accepted;
     stats.pending = stats.submitted - stats.begun - stats.cancelled;
     stats.running = stats.begun - stats.ended;
     read_threads(executor, &stats);

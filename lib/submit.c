@@ -10,6 +10,7 @@
 #include "bond.h"
 #include "checks.h"
 #include "fork.h"
+#include "local.h"
 #include "park.h"
 #include "task.h"
 #include "wait.h"
@@ -169,7 +170,7 @@ static void caller_runs(stook_executor *executor, const struct stook__batch *bat
     stook_future *task = batch->first;
 
     for (size_t i = 0; i < batch->count; i++) {
-        stook_future *next = task->next; /* the task may be gone afterwards */
+        stook_future *next = stook__task_next(task); /* the task may be gone afterwards */
         struct stook__batch one = *batch;
         one.first = one.last = task;
         one.count = 1;
@@ -208,7 +209,7 @@ static bool options_are_valid(const stook_executor *executor,
 void stook__submit_discard(stook_future *first)
 {
     while (first) {
-        stook_future *next = first->next;
+        stook_future *next = stook__task_next(first);
         stook__task_discard(first);
         first = next;
     }
@@ -219,15 +220,47 @@ struct bonded {
     struct stook__bond bond;
 };
 
-static stook_future *kind_create(const struct stook__kind *kind, void *arg)
+enum { STOCK = 64 };
+
+/* Memory for plain tasks, taken in portions. */
+struct stock {
+    void *records[STOCK];
+    size_t used, count;
+};
+
+static stook_future *plain_create(const struct stook__kind *kind, void *arg, struct stock *stock,
+                                  size_t wanted)
+{
+    struct stook__slabs *slabs = kind->executor->slabs;
+
+    bool has_own = stook__local.home == stook__task_home(slabs); /* a magazine: no lock to save */
+    if (has_own || (wanted == 1 && stock->used == stock->count)) {
+        return stook__task_create(slabs, kind->fn, arg, kind->refs);
+    }
+    if (stock->used == stock->count) {
+        stock->used = 0;
+        stock->count =
+            stook__slabs_take_several(slabs, stock->records, wanted < STOCK ? wanted : STOCK);
+    }
+    stook_future *task = stock->count > 0 ? stock->records[stock->used++] : NULL;
+    if (task) {
+        stook__task_init(task, stook__task_home(slabs), kind->fn, arg, kind->refs * TASK_REF);
+    }
+    return task;
+}
+
+/* wanted: so many will be created in all, this one included. */
+static stook_future *kind_create(const struct stook__kind *kind, void *arg, struct stock *stock,
+                                 size_t wanted)
 {
     const struct stook_allocator *allocator = stook__executor_allocator(kind->executor);
     stook_token *token = stook__submit_token(kind->options);
-    stook_future *task =
-        stook__task_create_sized(allocator, token ? sizeof(struct bonded) : sizeof(stook_future),
-                                 kind->executor, kind->fn, arg, kind->refs);
-
-    if (task && token) {
+    if (!token) {
+        return plain_create(kind, arg, stock, wanted);
+    }
+    stook_future *task = stook__task_create_sized(allocator, sizeof(struct bonded),
+                                                  kind->executor->slabs, kind->fn, arg, kind->refs);
+    if (task) {
         stook__bond_init(&((struct bonded *)task)->bond, task, token, kind->options->client,
                          kind->options->priority);
     }
@@ -240,15 +273,18 @@ static stook_future *chain_create(const struct stook__kind *kind, void *base, si
 {
     stook_future *first = NULL;
     stook_future *last = NULL;
+    struct stock stock;
 
+    stock.used = stock.count = 0;
     for (size_t i = 0; i < count; i++) {
-        stook_future *task = kind_create(kind, size ? (char *)base + i * size : base);
+        stook_future *task =
+            kind_create(kind, size ? (char *)base + i * size : base, &stock, count - i);
         if (!task) {
             stook__submit_discard(first);
             return NULL;
         }
         if (last) {
-            last->next = task;
+            stook__task_chain(last, task);
         } else {
             first = task;
         }
@@ -264,7 +300,7 @@ static stook_future *chain_create(const struct stook__kind *kind, void *base, si
 /* Enters a chain into its token, and cancels it if that has been cancelled. */
 static void chain_join(stook_future *first, const stook_token *token)
 {
-    for (stook_future *task = first; task; task = task->next) {
+    for (stook_future *task = first; task; task = stook__task_next(task)) {
         stook__bond_join(task->bond);
         if (stook__token_is_cancelled(token)) {
             stook__task_cancel_pending(task);
@@ -276,7 +312,7 @@ static void chain_join(stook_future *first, const stook_token *token)
 static void chain_leave(stook_future *first, uint32_t refs)
 {
     while (first) {
-        stook_future *next = first->next;
+        stook_future *next = stook__task_next(first);
         stook__task_cancel_pending(first);
         stook__bond_forget(first->bond);
         for (uint32_t i = 0; i < refs; i++) {
@@ -294,7 +330,7 @@ static void accept_in_turn(const struct stook__kind *kind, stook_future *first)
     const stook_token *token = stook__submit_token(kind->options);
 
     for (stook_future *task = first; task;) {
-        stook_future *next = task->next;
+        stook_future *next = stook__task_next(task);
         stook__task_retain(task);
         stook__park_hold(executor);
         stook__count(executor, STOOK__SUBMITTED, 1);
@@ -317,7 +353,7 @@ static void chain_hand_out(stook_future *task, size_t count, stook_future *ret_f
 {
     for (size_t i = 0; i < count; i++) {
         ret_futures[i] = task;
-        task = i + 1 < count ? task->next : NULL;
+        task = i + 1 < count ? stook__task_next(task) : NULL;
     }
 }
 
@@ -428,8 +464,59 @@ enum stook_status stook_executor_submit_with(stook_executor *executor,
     return submit(executor, options, fn, arg, 1, 0, ret_future);
 }
 
+/* --- one plain task, the usual case -------------------------------------------------------------
+ */
+
+static enum stook_status submit_outside(stook_executor *executor, stook_task_fn *fn, void *arg,
+                                        stook_future **ret_future)
+{
+    enum stook_status status = stook__submit_status(executor);
+
+    if (status != STOOK_OK || executor->inject.default_client.limit > 0) {
+        return submit(executor, NULL, fn, arg, 1, 0, ret_future);
+    }
+    stook_future *task = stook__task_create(executor->slabs, fn, arg, ret_future ? 2 : 1);
+    if (!task) {
+        return STOOK_NOMEM;
+    }
+    status = stook__inject_push_one(&executor->inject, task);
+    if (status != STOOK_OK) {
+        stook__task_discard(task);
+        return stook__submit_status(executor); /* why it has just been closed */
+    }
+    if (ret_future) {
+        *ret_future = task;
+    }
+    stook__park_notify(executor);
+    return STOOK_OK;
+}
+
 enum stook_status stook_executor_submit(stook_executor *executor, stook_task_fn *fn, void *arg,
                                         stook_future **ret_future)
 {
-    return submit(executor, NULL, fn, arg, 1, 0, ret_future);
+    struct stook__local *local = &stook__local;
+    const struct stook__thread *thread = local->thread;
+
+    if (!executor || !fn) {
+        return STOOK_INVALID;
+    }
+    if (!thread || thread->executor != executor || !thread->worker) {
+        return submit_outside(executor, fn, arg, ret_future);
+    }
+    struct stook__worker *worker = thread->worker;
+    if (stook__inject_is_closed(&executor->inject) || !stook__deque_reserve(&worker->deque, 1)) {
+        return submit(executor, NULL, fn, arg, 1, 0, ret_future); /* it knows the reason */
+    }
+    stook_future *task = stook__slabs_take(executor->slabs, &local->magazine);
+    if (!task) {
+        return STOOK_NOMEM;
+    }
+    stook__task_init(task, local->home, fn, arg, (ret_future ? 2 : 1) * TASK_REF);
+    stook__count_in(&worker->counters, STOOK__SUBMITTED, 1);
+    stook__deque_push_one(&worker->deque, task);
+    if (ret_future) {
+        *ret_future = task;
+    }
+    stook__park_notify(executor);
+    return STOOK_OK;
 }

@@ -14,6 +14,7 @@
 #include "callback.h"
 #include "checks.h"
 #include "fork.h"
+#include "local.h"
 
 /* A holder of TASK_LOCKED has a handful of instructions to go, unless it was preempted. */
 enum { LOCK_SPINS = 64 };
@@ -59,13 +60,28 @@ static stook_future *record_create(const struct stook_allocator *allocator, size
     return (stook_future *)(prefix + 1);
 }
 
+/* Whoever uses the record after this shall be found out. */
+static void mark_dead(stook_future *task)
+{
+    stook__store_kept(&task->home, TASK_DEAD);
+}
+
 static void record_destroy(stook_future *task, uint32_t word)
 {
+    uintptr_t home = task->home;
+    struct stook__slabs *slabs = stook__task_slabs(task);
+
     if (task->bond) {
         stook__bond_fini(task->bond);
     }
-    stook__store_kept(&task->home, TASK_DEAD);
-    if (word & TASK_PREFIXED) {
+    mark_dead(task);
+    if (home == stook__local.home) {
+        stook__slabs_give(slabs, &stook__local.magazine, task);
+    } else if (!(home & TASK_APART)) {
+        if (home == stook__task_home(slabs)) {
+            stook__slabs_give_outside(slabs, task);
+        } /* else it is from before a fork, and left where it is: a lock may be held for ever */
+    } else if (word & TASK_PREFIXED) {
         struct prefix *prefix = prefix_of(task);
         struct stook_allocator allocator = prefix->allocator;
         stook__deallocate(&allocator, prefix, prefix->size);
@@ -75,31 +91,31 @@ static void record_destroy(stook_future *task, uint32_t word)
 }
 
 stook_future *stook__task_create_sized(const struct stook_allocator *allocator, size_t size,
-                                       stook_executor *executor, stook_task_fn *fn, void *arg,
+                                       struct stook__slabs *slabs, stook_task_fn *fn, void *arg,
                                        uint32_t refs)
 {
     uint32_t flags;
     stook_future *task = record_create(allocator, size, &flags);
 
-    if (!task) {
-        return NULL;
+    if (task) {
+        stook__task_init(task, stook__task_home(slabs) | TASK_APART, fn, arg,
+                         refs * TASK_REF | flags);
     }
-    atomic_init(&task->word, refs * TASK_REF | flags | STOOK_STATE_PENDING);
-    task->code = 0;
-    task->fn = fn;
-    task->arg = arg;
-    task->home = (uintptr_t)executor | stook__fork_generation() % TASK_GENERATIONS;
-    task->waiters = NULL;
-    task->next = NULL;
-    task->destroy = NULL;
-    task->bond = NULL;
     return task;
 }
 
-stook_future *stook__task_create(const struct stook_allocator *allocator, stook_executor *executor,
-                                 stook_task_fn *fn, void *arg, uint32_t refs)
+stook_future *stook__task_create(struct stook__slabs *slabs, stook_task_fn *fn, void *arg,
+                                 uint32_t refs)
 {
-    return stook__task_create_sized(allocator, sizeof(stook_future), executor, fn, arg, refs);
+    struct stook__local *local = &stook__local;
+    stook_future *task = local->home == stook__task_home(slabs)
+                             ? stook__slabs_take(slabs, &local->magazine)
+                             : stook__slabs_take_outside(slabs);
+
+    if (task) {
+        stook__task_init(task, stook__task_home(slabs), fn, arg, refs * TASK_REF);
+    }
+    return task;
 }
 
 void stook__task_discard(stook_future *task)
@@ -110,6 +126,9 @@ void stook__task_discard(stook_future *task)
 
 const struct stook_allocator *stook__task_allocator(stook_future *task)
 {
+    if (!(task->home & TASK_APART)) {
+        return stook__task_slabs(task)->given;
+    }
     /* order FU.origin rlx: the bit is constant */
     return a_load_rlx(&task->word) & TASK_PREFIXED ? &prefix_of(task)->allocator : NULL;
 }
@@ -131,19 +150,25 @@ static bool has_value_to_destroy(const stook_future *task, uint32_t word)
  * the other, so that chains of any length need no stack. */
 static void destroy_with_value(stook_future *task)
 {
-    task->next = dying.first;
+    stook__task_chain(task, dying.first);
     dying.first = task;
     if (dying.running) {
         return;
     }
     dying.running = true;
     while ((task = dying.first) != NULL) {
-        dying.first = task->next;
+        dying.first = stook__task_next(task);
         task->destroy(task->value);
         /* order FU.dead rlx: nobody else is left */
         record_destroy(task, a_load_rlx(&task->word));
     }
     dying.running = false;
+}
+
+void stook__task_free(stook_future *task)
+{
+    /* order FU.freed rlx: nobody else is left */
+    record_destroy(task, a_load_rlx(&task->word));
 }
 
 static void task_destroy(stook_future *task, uint32_t word)

@@ -13,7 +13,9 @@
 #include <stook/executor.h>
 #include <stook/future.h>
 #include "atomics.h"
+#include "fork.h"
 #include "platform.h"
+#include "slab.h"
 
 /* The word, from low to high. References fill the rest: at most TASK_MAX_REFS. */
 enum {
@@ -41,12 +43,14 @@ struct stook_future {
         void *value;       /* from DONE or FAILED on: constant */
     };
     void *arg;      /* constant; the claimer's */
-    uintptr_t home; /* constant; the executor, and in the bits that its alignment leaves
-                                      free the fork generation. Read by the functions below */
+    uintptr_t home; /* constant; the slabs of its executor, and in the bits that their alignment
+                       leaves free the fork generation, and whether the record came from there. Read
+                       by the functions below */
     struct stook__waiter *waiters; /* guarded by TASK_LOCKED; the finisher's after that */
-    stook_future *next;            /* the chain in a queue, or of a bulk submit */
-    void (*destroy)(void *value);  /* set by the owner before the future is shared */
-    struct stook__bond *bond;      /* constant; NULL: of no token, and never held back. bond.h */
+    _Atomic(stook_future *)
+        next; /* the chain in a queue, or of a bulk submit; the functions below */
+    void (*destroy)(void *value); /* set by the owner before the future is shared */
+    struct stook__bond *bond;     /* constant; NULL: of no token, and never held back. bond.h */
 };
 
 static_assert(sizeof(struct stook_future) <= STOOK_CACHE_LINE,
@@ -63,6 +67,19 @@ struct stook__waiter {
                              notified at once, and does no more than wake somebody */
 };
 
+/* The one behind it in a chain that is the caller's, or comes to it whole. */
+static inline stook_future *stook__task_next(stook_future *task)
+{
+    /* order FU.next rlx: the whole chain is handed from thread to thread */
+    return a_load_rlx(&task->next);
+}
+
+static inline void stook__task_chain(stook_future *task, stook_future *next)
+{
+    /* order FU.chain rlx: as FU.next */
+    a_store_rlx(&task->next, next);
+}
+
 static inline enum stook_state stook__task_state(uint32_t word)
 {
     return (enum stook_state)(word & TASK_STATE_MASK);
@@ -72,11 +89,20 @@ static inline enum stook_state stook__task_state(uint32_t word)
 #define TASK_DEAD UINTPTR_MAX
 
 enum { TASK_GENERATIONS = STOOK_CACHE_LINE }; /* after so many forks inside forks they repeat */
+/* Of `home`: the record is not one of these slabs', but has been allocated for itself. */
+enum { TASK_APART = TASK_GENERATIONS };
+
+/* NULL: it belongs to no executor. */
+static inline struct stook__slabs *stook__task_slabs(const stook_future *task)
+{
+    return (struct stook__slabs *)(task->home & ~(uintptr_t)(TASK_APART | (TASK_GENERATIONS - 1)));
+}
 
 /* The executor, alive while the task is not terminal; NULL: none. */
 static inline stook_executor *stook__task_executor(const stook_future *task)
 {
-    return (stook_executor *)(task->home & ~(uintptr_t)(TASK_GENERATIONS - 1));
+    const struct stook__slabs *slabs = stook__task_slabs(task);
+    return slabs ? slabs->executor : NULL;
 }
 
 static inline unsigned stook__task_generation(const stook_future *task)
@@ -89,15 +115,36 @@ static inline bool stook__task_is_terminal(uint32_t word)
     return (word & TASK_STATE_MASK) >= STOOK_STATE_DONE;
 }
 
-/* A pending task with `refs` references in a record of `size` bytes that begins with a struct
- * stook_future; NULL without memory. What follows that is the caller's to fill. */
-stook_future *stook__task_create_sized(const struct stook_allocator *allocator, size_t size,
-                                       stook_executor *executor, stook_task_fn *fn, void *arg,
-                                       uint32_t refs);
+static inline void stook__task_init(stook_future *task, uintptr_t home, stook_task_fn *fn,
+                                    void *arg, uint32_t word)
+{
+    atomic_init(&task->word, word | STOOK_STATE_PENDING);
+    task->code = 0;
+    task->fn = fn;
+    task->arg = arg;
+    task->home = home;
+    task->waiters = NULL;
+    atomic_init(&task->next, NULL);
+    task->destroy = NULL;
+    task->bond = NULL;
+}
 
-/* The same without anything that follows. */
-stook_future *stook__task_create(const struct stook_allocator *allocator, stook_executor *executor,
-                                 stook_task_fn *fn, void *arg, uint32_t refs);
+/* The `home` of records of these slabs. */
+static inline uintptr_t stook__task_home(const struct stook__slabs *slabs)
+{
+    return (uintptr_t)slabs | stook__fork_generation() % TASK_GENERATIONS;
+}
+
+/* A pending task with `refs` references, in a record of these slabs, without a bond; NULL without
+ * memory. */
+stook_future *stook__task_create(struct stook__slabs *slabs, stook_task_fn *fn, void *arg,
+                                 uint32_t refs);
+
+/* The same in a record of `size` bytes that begins with a struct stook_future, from the allocator.
+ * What follows that is the caller's to fill. slabs NULL: of no executor. */
+stook_future *stook__task_create_sized(const struct stook_allocator *allocator, size_t size,
+                                       struct stook__slabs *slabs, stook_task_fn *fn, void *arg,
+                                       uint32_t refs);
 
 /* Frees a task that nobody else has seen. */
 void stook__task_discard(stook_future *task);
@@ -144,5 +191,8 @@ void stook__task_retain(stook_future *task);
 
 /* Gives one reference up. */
 void stook__task_release(stook_future *task);
+
+/* Frees the record, without its value. */
+void stook__task_free(stook_future *task);
 
 #endif

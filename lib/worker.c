@@ -1,52 +1,33 @@
 /* SPDX-License-Identifier: MIT
  *
- * The life of a thread: find a task, run it, sleep; and where tasks are looked for, in which order
- * (README.md, "Finding work").
+ * The life of a thread: find a task (find.c), run it, sleep; and how tasks are run.
  */
 #include "worker.h"
 #include <stdio.h>
 #include "bond.h"
 #include "counters.h"
+#include "find.h"
 #include "fork.h"
 #include "park.h"
 #include "task.h"
 #include "thread.h"
 
-/* Every so many dispatches an old or outside task goes first, so that none starves. A prime, so
- * that it does not beat in time with the tasks. */
-enum { FAIRNESS_PERIOD = 61 };
-
-/* How often all other deques are looked at before a thread sleeps. */
-enum { SEARCH_ROUNDS = 4, PAUSES_BETWEEN_ROUNDS = 16 };
-
 /* Every so many husks the far end of the deque is looked at, too. */
 enum { HUSKS_BETWEEN_LOOKS = 64 };
 
-static STOOK_THREAD_LOCAL struct stook__thread *current_thread;
-static STOOK_THREAD_LOCAL struct stook__frame *current_frame;
-
-struct stook__thread *stook__thread_current(void)
-{
-    return current_thread;
-}
-
 void stook__worker_forget_thread(void)
 {
-    current_thread = NULL;
-    current_frame = NULL;
-}
-
-const struct stook__frame *stook__frame_current(void)
-{
-    return current_frame;
+    stook__local.thread = NULL;
+    stook__local.frame = NULL;
+    stook__local.home = 0;
 }
 
 bool stook__thread_serves(const stook_executor *executor)
 {
-    if (current_thread && current_thread->executor == executor) {
+    if (stook__local.thread && stook__local.thread->executor == executor) {
         return true;
     }
-    for (const struct stook__frame *frame = current_frame; frame; frame = frame->below) {
+    for (const struct stook__frame *frame = stook__local.frame; frame; frame = frame->below) {
         if (stook__task_executor(frame->task) == executor) {
             return true;
         }
@@ -58,58 +39,174 @@ bool stook__thread_serves(const stook_executor *executor)
 
 void stook_task_begin_blocking(void)
 {
-    if (current_thread && current_frame && current_frame->blocking++ == 0) {
-        stook__park_release(current_thread);
-        stook__thread_bind(current_thread);
+    if (stook__local.thread && stook__local.frame && stook__local.frame->blocking++ == 0) {
+        stook__park_release(stook__local.thread);
+        stook__thread_bind(stook__local.thread);
     }
 }
 
 void stook_task_end_blocking(void)
 {
-    if (current_thread && current_frame && current_frame->blocking > 0 &&
-        --current_frame->blocking == 0) {
-        stook__park_resume(current_thread);
+    if (stook__local.thread && stook__local.frame && stook__local.frame->blocking > 0 &&
+        --stook__local.frame->blocking == 0) {
+        stook__park_resume(stook__local.thread);
     }
 }
 
-/* Runs a task that the caller has claimed. */
-static void execute(stook_future *task, bool give_reference)
+static inline void count_task(const struct stook__thread *thread, stook_executor *executor,
+                              enum stook__counter which)
 {
-    stook_task_fn *fn = task->fn;
-    void *arg = task->arg;
-    void *value = NULL;
-    struct stook__thread *thread = current_thread; /* NULL: the caller of a submit runs it */
-    struct stook__frame **top = &current_frame;
-    struct stook__frame frame = {
-        .task = task, .below = *top, .depth = *top ? (*top)->depth + 1 : 1};
-    bool was_released =
-        thread && thread->released > 0; /* the task below blocks: this one does not */
+    if (thread && thread->worker && thread->executor == executor) {
+        stook__count_in(&thread->worker->counters, which, 1);
+    } else {
+        stook__count(executor, which, 1);
+    }
+}
 
+/* Puts a frame on top of the calling thread's. */
+static inline void push_frame(struct stook__frame *frame)
+{
+    struct stook__local *local = &stook__local;
+
+    frame->below = local->frame;
+    frame->depth = frame->below ? frame->below->depth + 1 : 1;
+    local->frame = frame;
+}
+
+/* thread: the calling one; NULL: of no executor. */
+static inline void pop_frame(struct stook__thread *thread, const struct stook__frame *frame)
+{
+    if (thread && stook__forked(thread->executor->generation)) {
+        thrd_exit(0); /* the task has forked, and this is the child: it has no other thread */
+    }
+    if (frame->blocking > 0) {
+        stook__park_resume(thread);
+    }
+    stook__local.frame = frame->below;
+}
+
+/* What now begins does not block, though the task below may; true: it does. */
+static inline bool stop_blocking(struct stook__thread *thread)
+{
+    bool was_released = thread && thread->released > 0;
     if (was_released) {
         stook__park_resume(thread);
     }
-    stook_executor *executor = stook__task_executor(task);
-    *top = &frame;
-    stook__count(executor, STOOK__BEGUN, 1);
-    int code = fn(arg, &value);
-    if (thread && stook__forked(executor->generation)) {
-        thrd_exit(0); /* the task has forked, and this is the child: it has no other thread */
-    }
-    if (frame.blocking > 0) {
-        stook__park_resume(thread);
-    }
-    *top = frame.below;
-    stook__task_finish(task, code, value, give_reference);
-    stook__count(executor, STOOK__ENDED, 1);
+    return was_released;
+}
+
+static inline void block_again(struct stook__thread *thread, bool was_released)
+{
     if (was_released) {
         stook__park_release(thread);
         stook__thread_bind(thread);
     }
 }
 
+/* Calls the task's function, on top of what the thread is in the middle of. thread NULL: that of a
+ * submit that runs it in its caller. */
+static inline int call(struct stook__thread *thread, stook_future *task, void **ret_value)
+{
+    struct stook__frame frame = {.task = task};
+
+    push_frame(&frame);
+    count_task(thread, stook__task_executor(task), STOOK__BEGUN);
+    int code = task->fn(task->arg, ret_value);
+    pop_frame(thread, &frame);
+    return code;
+}
+
+/* Runs a task that the caller has claimed. */
+static void execute(stook_future *task, bool give_reference)
+{
+    struct stook__thread *thread = stook__local.thread;
+    stook_executor *executor = stook__task_executor(task);
+    void *value = NULL;
+    bool was_released = stop_blocking(thread);
+    int code = call(thread, task, &value);
+
+    stook__task_finish(task, code, value, give_reference);
+    count_task(thread, executor, STOOK__ENDED);
+    block_again(thread, was_released);
+}
+
+void stook__worker_make_fork(struct stook__thread *thread, const struct stook__theft *theft,
+                             stook_here *here)
+{
+    struct stook__frame frame = {.task = theft->lane->root->task, .is_stolen = true};
+    struct stook__frame *below = stook__local.frame; /* another fork of the same region, or none */
+    bool was_released = stop_blocking(thread);
+
+    stook__count(thread->executor, STOOK__STOLEN, 1);
+    push_frame(&frame);
+    if (!below) {
+        frame.below = theft->lane->root; /* what waits for the region waits for this fork, too */
+    }
+    stook__lane_begin(theft, here);
+    theft->slot->fn(here, theft->slot->arg);
+    pop_frame(thread, &frame);
+    stook__local.frame = below;
+    stook__lane_finish(theft, here);
+    block_again(thread, was_released);
+}
+
+/* The same when nothing runs on the thread. */
+static void make_fork(struct stook__thread *thread, const struct stook__theft *theft)
+{
+    struct stook__lane_head *lane = stook__lane_lease(thread);
+
+    if (!lane) {
+        stook__worker_make_fork(thread, theft, stook__lane_last(theft->lane));
+        return;
+    }
+    stook__lane_open(lane, theft->lane->root, true);
+    stook__worker_make_fork(thread, theft, stook__lane_first(lane));
+    stook__lane_close(lane);
+    stook__lane_give_back(thread, lane);
+}
+
+/* Together with one reference. */
+static inline void finish_alone(stook_future *task, uint32_t refs, int code, void *value)
+{
+    /* order FU.still rlx: another reference could only have come from this thread's own ones */
+    if (a_load_rlx(&task->word) != (refs * TASK_REF | STOOK_STATE_RUNNING) ||
+        (refs == 1 && task->destroy)) {
+        stook__task_finish(task, code, value, true);
+    } else if (refs == 1) {
+        stook__task_free(task);
+    } else {
+        task->code = code;
+        task->value = value;
+        /* order FU.alone rel -> FU.seen, FU.sole, FU.unref: as FU.finish */
+        a_store_rel(&task->word, (refs - 1) * TASK_REF |
+                                     (uint32_t)(code == 0 ? STOOK_STATE_DONE : STOOK_STATE_FAILED));
+    }
+}
+
+/* The same for a pending task with `refs` references, all of which are the calling thread's, and so
+ * for nobody else to see: needs no read-modify-write. */
+static inline void execute_alone(struct stook__thread *thread, stook_future *task, uint32_t refs)
+{
+    stook_executor *executor = thread->executor;
+    void *value = NULL;
+
+    /* order FU.mine rlx: nobody else has a reference */
+    a_store_rlx(&task->word, refs * TASK_REF | STOOK_STATE_RUNNING);
+    int code = call(thread, task, &value);
+    finish_alone(task, refs, code, value);
+    count_task(thread, executor, STOOK__ENDED);
+}
+
 void stook__worker_act_as(stook_future *task)
 {
-    current_frame->task = task;
+    stook__local.frame->task = task;
+}
+
+/* Does the executor cancel what has not begun? */
+static bool cancels(const stook_executor *executor)
+{
+    /* order EX.heeds acq <- EX.cancel: as EX.heed */
+    return a_load_acq(&executor->cancelling) != 0;
 }
 
 /* Cancels a task that has not begun, if its token has been cancelled, or the executor cancels. */
@@ -147,6 +244,14 @@ static void drop(stook_executor *executor, stook_future *task)
 
 bool stook__worker_run_dequeued(stook_executor *executor, stook_future *task)
 {
+    struct stook__thread *thread = stook__local.thread;
+
+    /* order FU.lone acq <- FU.unref: who gave the other references up did it before */
+    if (task->home == stook__local.home && thread->released == 0 &&
+        a_load_acq(&task->word) == (TASK_REF | STOOK_STATE_PENDING) && !cancels(executor)) {
+        execute_alone(thread, task, 1);
+        return true;
+    }
     if (claim(executor, task)) {
         execute(task, true);
         return true;
@@ -197,6 +302,28 @@ static void drop_old_husks(stook_executor *executor, struct stook__worker *worke
     }
 }
 
+bool stook__worker_run_newest(stook_future *task)
+{
+    struct stook__local *local = &stook__local;
+
+    if (task->home != local->home || local->in_callback) {
+        return false; /* also if it has a bond, or the thread is nobody's */
+    }
+    struct stook__thread *thread = local->thread;
+    struct stook__worker *worker = thread->worker; /* NULL also while the thread blocks */
+    if (!worker || worker->husks > 0 || !stook__deque_may_end_with(&worker->deque, task) ||
+        (local->frame && local->frame->depth >= MAX_STACKED_TASKS) || cancels(thread->executor) ||
+        !stook__deque_take(&worker->deque)) {
+        return false;
+    }
+    /* order FU.both acq <- FU.unref: as FU.lone. The waiter's reference, and the queue's */
+    if (a_load_acq(&task->word) == (2 * TASK_REF | STOOK_STATE_PENDING)) {
+        execute_alone(thread, task, 2);
+        return true;
+    }
+    return stook__worker_run_dequeued(thread->executor, task);
+}
+
 bool stook__worker_run_in_place(struct stook__thread *thread, stook_future *task)
 {
     struct stook__worker *worker = thread->worker;
@@ -210,7 +337,7 @@ bool stook__worker_run_in_place(struct stook__thread *thread, stook_future *task
         return taken && stook__worker_run_dequeued(thread->executor, task);
     }
     enum stook__here here =
-        task->bond ? stook__bond_take_here(task->bond, current_frame) : STOOK__HERE_YES;
+        task->bond ? stook__bond_take_here(task->bond, stook__local.frame) : STOOK__HERE_YES;
     if (here == STOOK__HERE_RELEASED) { /* it was in no queue, but is now the caller's */
         return stook__worker_run_dequeued(thread->executor, task);
     }
@@ -226,10 +353,11 @@ bool stook__worker_run_in_place(struct stook__thread *thread, stook_future *task
 
 void stook__worker_run_scope(struct stook_scope *scope)
 {
-    struct stook__thread *thread = current_thread;
+    struct stook__thread *thread = stook__local.thread;
 
     /* A task that waits may come back without a worker. */
-    while (thread && thread->worker && current_frame && current_frame->depth < MAX_STACKED_TASKS) {
+    while (thread && thread->worker && stook__local.frame &&
+           stook__local.frame->depth < MAX_STACKED_TASKS) {
         struct stook__deque *deque = &thread->worker->deque;
         stook_future *task = stook__deque_take(deque);
         if (!task) {
@@ -242,106 +370,6 @@ void stook__worker_run_scope(struct stook_scope *scope)
         }
         stook__worker_run_dequeued(thread->executor, task);
     }
-}
-
-/* --- finding ---------------------------------------------------------------------------------- */
-
-static uint32_t next_random(struct stook__worker *worker)
-{
-    /* Marsaglia, "Xorshift RNGs" (2003), the triple 13, 17, 5. */
-    uint32_t x = worker->random;
-    x ^= x << 13;
-    x ^= x >> 17;
-    x ^= x << 5;
-    worker->random = x;
-    return x;
-}
-
-/* The oldest task of somebody else; *ret_raced tells whether another thief was faster somewhere. */
-static stook_future *steal_once(stook_executor *executor, struct stook__worker *thief,
-                                bool *ret_raced)
-{
-    unsigned count = executor->options.max_workers; /* what was retired may hold tasks */
-    unsigned first = next_random(thief) % count;
-
-    for (unsigned i = 0; i < count; i++) {
-        struct stook__worker *victim = &executor->workers[(first + i) % count];
-        stook_future *task;
-        if (victim == thief) {
-            continue;
-        }
-        switch (stook__deque_steal(&victim->deque, &task)) {
-        case STOOK__STEAL_GOT:
-            stook__count(executor, STOOK__STOLEN, 1);
-            return task;
-        case STOOK__STEAL_RETRY:
-            *ret_raced = true;
-            break;
-        case STOOK__STEAL_EMPTY:
-            break;
-        }
-    }
-    return NULL;
-}
-
-/* Looks into the queues of others for a while. */
-static stook_future *search(struct stook__thread *thread)
-{
-    stook_executor *executor = thread->executor;
-
-    stook__park_search(thread);
-    for (unsigned round = 0; round < SEARCH_ROUNDS;) {
-        bool raced = false;
-        stook_future *task = steal_once(executor, thread->worker, &raced);
-        if (!task) {
-            task = stook__inject_pop(&executor->inject);
-        }
-        if (task) {
-            return task;
-        }
-        if (!raced) {
-            round++; /* a lost race is another's gain: somebody makes progress */
-            for (unsigned i = 0; i < PAUSES_BETWEEN_ROUNDS; i++) {
-                stook__platform_pause();
-            }
-        }
-    }
-    return NULL;
-}
-
-static stook_future *find_task(struct stook__thread *thread)
-{
-    struct stook__worker *worker = thread->worker;
-    stook_executor *executor = thread->executor;
-    stook_future *task = NULL;
-
-    switch (++worker->dispatches % FAIRNESS_PERIOD) {
-    case 0:
-        task = stook__inject_pop(&executor->inject);
-        break;
-    case FAIRNESS_PERIOD / 2:
-        if (stook__deque_steal(&worker->deque, &task) != STOOK__STEAL_GOT) {
-            task = NULL;
-        }
-        break;
-    }
-    if (!task && worker->passes < STOOK__MOST_PASSES &&
-        stook__inject_seems_urgent(&executor->inject)) {
-        task = stook__inject_pop(&executor->inject);
-        worker->passes++;
-    }
-    if (!task) {
-        worker->passes = 0;
-        task = stook__deque_take(&worker->deque);
-    }
-    if (!task) {
-        worker->husks = 0;
-        task = stook__inject_pop(&executor->inject);
-    }
-    if (!task) {
-        task = search(thread);
-    }
-    return task;
 }
 
 /* --- the thread ------------------------------------------------------------------------------- */
@@ -371,12 +399,17 @@ static bool dispatch(struct stook__thread *thread)
         return stook__park_rest(thread);
     }
     stook__thread_bind(thread);
-    stook_future *task = find_task(thread);
-    if (!task) {
+    struct stook__theft theft = {.slot = NULL};
+    stook_future *task = stook__find_task(thread, &theft);
+    if (!task && !theft.slot) {
         return stook__park_idle(thread);
     }
     stook__park_found(thread);
-    stook__worker_run_dequeued(thread->executor, task);
+    if (task) {
+        stook__worker_run_dequeued(thread->executor, task);
+    } else {
+        make_fork(thread, &theft);
+    }
     return true;
 }
 
@@ -388,6 +421,7 @@ static void cancel_queued(stook_executor *executor)
         stook__worker_heed_cancel(executor, task);
         drop(executor, task);
     }
+    stook__deque_enter(&executor->thieves);
     for (unsigned i = 0; i < executor->options.max_workers; i++) {
         enum stook__steal steal;
         while ((steal = stook__deque_steal(&executor->workers[i].deque, &task)) !=
@@ -398,6 +432,7 @@ static void cancel_queued(stook_executor *executor)
             }
         }
     }
+    stook__deque_leave(&executor->thieves);
 }
 
 void stook__worker_close(stook_executor *executor, uint32_t reason)
@@ -443,12 +478,16 @@ void *stook__thread_main(void *arg)
     stook__thread_begin(thread);
     name_thread(thread);
     initialise(thread);
-    current_thread = thread;
+    stook__local.thread = thread;
+    stook__local.home = stook__task_home(executor->slabs);
     if (stook__park_begin(thread)) {
         while (dispatch(thread)) {
         }
     }
-    current_thread = NULL;
+    stook__lane_leave(thread);
+    stook__local.thread = NULL;
+    stook__local.home = 0;
+    stook__slabs_empty(executor->slabs, &stook__local.magazine);
     if (thread->is_initialised && options->thread_exit) {
         options->thread_exit(options->thread_data, thread->number);
     }

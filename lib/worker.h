@@ -5,18 +5,25 @@
 #ifndef STOOK_WORKER_H
 #define STOOK_WORKER_H
 
-#include "pool.h"
 #include <stdbool.h>
+#include "local.h"
+#include "pool.h"
 
 /* The calling thread's record if it belongs to an executor, else NULL. */
-struct stook__thread *stook__thread_current(void);
+static inline struct stook__thread *stook__thread_current(void)
+{
+    return stook__local.thread;
+}
 
 /* In the child of a fork: the calling thread belongs to nobody any more, and is in no task. */
 void stook__worker_forget_thread(void);
 
 /* The topmost task on the calling thread's stack, or NULL. Any thread may have
  * one: see STOOK_WHEN_FULL_RUN. */
-const struct stook__frame *stook__frame_current(void);
+static inline const struct stook__frame *stook__frame_current(void)
+{
+    return stook__local.frame;
+}
 
 /* Whether the calling thread belongs to the executor, or has one of its tasks
  * on its stack: then the executor cannot get on, or end, without it. */
@@ -33,6 +40,17 @@ bool stook__worker_run_dequeued(stook_executor *executor, stook_future *task);
 /* Runs a pending task on the calling thread, here and now; false if it was not
  * pending. The task must belong to the thread's executor. */
 bool stook__worker_run_in_place(struct stook__thread *thread, stook_future *task);
+
+/* Runs the task if it is the newest in the own deque of the calling thread, belongs to nothing but
+ * its queue and the caller, who waits for it for ever, and may run there at all; false: look
+ * closer. */
+bool stook__worker_run_newest(stook_future *task);
+
+/* Makes a stolen fork on the calling thread, as a part of its region's task, and tells the one who
+ * waits for it. `here`: where nothing is open, in the thread's own lane or at the last slot of any.
+ */
+void stook__worker_make_fork(struct stook__thread *thread, const struct stook__theft *theft,
+                             stook_here *here);
 
 /* Tasks that run on top of one another on one thread, each awaited by the one below; beyond this a
  * waiter leaves its task to another thread. */

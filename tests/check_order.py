@@ -104,7 +104,7 @@ def read_source(path, text, prefix):
             find(path, line_of(code, match.start()), f"'{match.group()}' outside of the wrappers")
 
     used = set()
-    for match in re.finditer(rf"\b{prefix}(\w+)\s*\(", code):
+    for match in re.finditer(rf"(?<!#define )\b{prefix}(\w+)\s*\(", code):
         line, operation = line_of(code, match.start()), match.group(1)
         if operation == "init":
             continue

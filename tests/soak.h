@@ -122,6 +122,7 @@ void act_token(struct player *player);
 void act_promise(struct player *player);
 void act_stream(struct player *player);
 void act_map(struct player *player);
+void act_region(struct player *player);
 void act_blocking(struct player *player);
 void act_resize(struct player *player);
 

@@ -469,11 +469,11 @@ static const struct {
     void (*act)(struct player *player);
     unsigned weight;
 } actions[] = {
-    {act_submit, 20},  {act_submit_many, 4},  {act_cancel, 4},  {act_wait, 8},
-    {act_result, 8},   {act_on_done, 6},      {act_then, 6},    {act_combine, 4},
-    {act_wait_set, 5}, {act_as_completed, 4}, {act_stats, 1},   {act_family, 6},
-    {act_scope, 4},    {act_token, 4},        {act_promise, 4}, {act_stream, 2},
-    {act_map, 2},      {act_blocking, 2},     {act_resize, 1},
+    {act_submit, 20},  {act_submit_many, 4},  {act_cancel, 4},   {act_wait, 8},
+    {act_result, 8},   {act_on_done, 6},      {act_then, 6},     {act_combine, 4},
+    {act_wait_set, 5}, {act_as_completed, 4}, {act_stats, 1},    {act_family, 6},
+    {act_scope, 4},    {act_token, 4},        {act_promise, 4},  {act_stream, 2},
+    {act_map, 2},      {act_region, 3},       {act_blocking, 2}, {act_resize, 1},
 };
 
 void play(struct player *player)

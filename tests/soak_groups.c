@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * What a player of the soak does with more than single futures: families of tasks, scopes, tokens,
- * promises, streams, maps; and what it does to the workers.
+ * promises, streams, maps, regions of forks; and what it does to the workers.
  */
 #include "soak.h"
 
@@ -277,6 +277,68 @@ void act_map(struct player *player)
         (void)must_be_open(player, status);
         MUST(atomic_load(&calls) == 0);
     }
+}
+
+/* --- forks and joins -------------------------------------------------------------------------- */
+
+enum { MOST_BRANCHES = 3, MOST_BRANCH_DEPTH = 4 };
+
+struct branch {
+    struct player player; /* of its own: branches may be made at the same time */
+    unsigned depth;
+    bool plays;    /* does other things as well */
+    int calls;     /* plain, as the next one */
+    unsigned made; /* branches, itself and below */
+};
+
+static void grow(stook_here *here, void *arg)
+{
+    struct branch *branch = arg;
+    uint64_t *random = &branch->player.random;
+    const unsigned count =
+        branch->depth < MOST_BRANCH_DEPTH ? random_below(random, MOST_BRANCHES + 1) : 0;
+    struct branch below[MOST_BRANCHES];
+    stook_here *at[MOST_BRANCHES + 1] = {here};
+    unsigned made = 1;
+
+    branch->calls++;
+    for (unsigned i = 0; i < count; i++) {
+        below[i] = (struct branch){.player = branch->player,
+                                   .depth = branch->depth + 1,
+                                   .plays = branch->plays && random_below(random, 3) == 0};
+        below[i].player.random = random_next(random);
+        at[i + 1] = stook_fork(at[i], grow, &below[i]);
+    }
+    if (branch->plays) {
+        play(&branch->player);
+    }
+    for (unsigned i = count; i-- > 0;) {
+        const bool is_ours = stook_join(at[i]);
+
+        MUST(below[i].calls == !is_ours);
+        if (is_ours && random_below(random, 4) != 0) {
+            grow(at[i], &below[i]);
+        }
+        made += below[i].made;
+    }
+    branch->made = made;
+}
+
+/* From outside it is a task, which nobody has a record of. */
+void act_region(struct player *player)
+{
+    struct branch root = {.player = {.round = player->round,
+                                     .random = random_next(&player->random),
+                                     .depth = player->depth + 1},
+                          .plays = random_below(&player->random, 2)};
+
+    if (player->depth >= MOST_DEPTH || player->round->is_exact) {
+        return;
+    }
+    const enum stook_status status = stook_executor_run(player->round->executor, grow, &root);
+    MUST(root.calls == (status == STOOK_OK) && (root.calls > 0) == (root.made > 0));
+    MUST(status != STOOK_CANCELLED || atomic_load(&player->round->is_closing));
+    (void)(status == STOOK_CANCELLED || must_be_open(player, status));
 }
 
 /* --- the workers ------------------------------------------------------------------------------ */

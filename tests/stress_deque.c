@@ -43,7 +43,7 @@ static size_t run_round(void)
     stook_future *task;
     size_t wrong = 0;
 
-    stook__deque_init(&deque, NULL);
+    stook__deque_init(&deque, NULL, NULL);
     atomic_store(&over, false);
     for (int i = 0; i < TASKS; i++) {
         atomic_store_explicit(&taken[i], 0, memory_order_relaxed);

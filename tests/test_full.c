@@ -380,7 +380,7 @@ static void release_kept(struct kept *kept, stook_client *client, enum stook_pri
 {
     for (int i = 0; i < 2; i++) {
         stook_future *task =
-            stook__task_create(NULL, kept->full.executor, count_task, &kept->full.runs, 1);
+            stook__task_create(kept->full.executor->slabs, count_task, &kept->full.runs, 1);
         MUST(task);
         stook__submit_released(kept->full.executor, task, client, priority);
     }

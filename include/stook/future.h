@@ -16,7 +16,9 @@
  * repeated task goes back to PENDING after each call, and may go from RUNNING to CANCELLED when
  * one ends.
  *
- * What may run at the same time on ONE future (each caller holding a reference of its own):
+ * What may run at the same time on ONE future, each thread with a reference of its own, made by
+ * stook_future_retain(); two threads that share one reference may use it one after the other, but
+ * not at the same time, as the library saves what a single user can be saved:
  *
  *                    state done code | wait result cancel | retain release | set_destructor
  *   state done code |      yes       |        yes         |      yes       |      yes

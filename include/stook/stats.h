@@ -22,7 +22,7 @@ STOOK_BEGIN_DECLS
 
 struct stook_worker_stats {
     uint64_t begun;     /* tasks begun by the thread that held the worker */
-    uint64_t stolen;    /* tasks taken from another worker's deque */
+    uint64_t stolen;    /* tasks taken from another worker's deque; forks taken from others */
     uint64_t parked;    /* times that a thread went to sleep for want of work */
     size_t queue_depth; /* entries of its deque, husks of cancelled tasks included */
 };

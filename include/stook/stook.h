@@ -13,6 +13,7 @@
  *   promise.h           futures that the program completes itself
  *   token.h             one switch that cancels many tasks, in trees, at deadlines
  *   scope.h             groups of tasks, joined together
+ *   fork_join.h         parallel recursion at the price of the calls
  *   client.h            fair shares of one executor
  *   stream.h            ordered map over an input of any length, within bounded memory
  *   stats.h             counters
@@ -34,6 +35,7 @@
 #include <stook/continuation.h>
 #include <stook/executor.h>
 #include <stook/executor_options.h>
+#include <stook/fork_join.h>
 #include <stook/future.h>
 #include <stook/promise.h>
 #include <stook/scope.h>
