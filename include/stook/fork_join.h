@@ -175,7 +175,7 @@ static inline bool stook__fork_is_wanted(stook_here *here)
  * has returned, and all that it wrote is visible. Blocks: while another thread makes the call.
  *
  * stook_fork_is_wanted(): is somebody out of work? Then a fork is taken soon; else it costs little,
- * but gains nothing. For splitting on demand. Blocks: never.
+ * but gains nothing. For splitting on demand, as stook_for() does. Blocks: never.
  *
  * Threads: the one that `here` is of. */
 #if defined __cplusplus || defined STOOK_NO_INLINE

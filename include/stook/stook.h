@@ -14,6 +14,7 @@
  *   token.h             one switch that cancels many tasks, in trees, at deadlines
  *   scope.h             groups of tasks, joined together
  *   fork_join.h         parallel recursion at the price of the calls
+ *   loop.h              parallel for, reduce, sort, on top of it
  *   client.h            fair shares of one executor
  *   stream.h            ordered map over an input of any length, within bounded memory
  *   stats.h             counters
@@ -37,6 +38,7 @@
 #include <stook/executor_options.h>
 #include <stook/fork_join.h>
 #include <stook/future.h>
+#include <stook/loop.h>
 #include <stook/promise.h>
 #include <stook/scope.h>
 #include <stook/stats.h>
