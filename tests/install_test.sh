@@ -53,10 +53,16 @@ version_agrees() {
         "$prefix/bin/stook" --version | grep -F "$(pkg-config --modversion stook)"
 }
 
-# exports_only LIBRARY PREFIX: no other names, none with the __ of what is internal
+# exports_only LIBRARY PREFIX [NAME...]: no other names; none with the __ of what is internal but
+# NAMEs, which inline functions of the headers call
 exports_only() {
-    nm -D --defined-only "$prefix/lib/$1" | awk '{ print $3 }' >"$work/names"
-    grep -q "^$2_" "$work/names" && ! grep -v "^$2_[a-z]" "$work/names"
+    library=$1
+    prefix_of_names=$2
+    shift 2
+    nm -D --defined-only "$prefix/lib/$library" | awk '{ print $3 }' >"$work/names"
+    printf '%s\n' "$@" >"$work/called_inline"
+    grep -q "^${prefix_of_names}_" "$work/names" &&
+        ! grep -v "^${prefix_of_names}_[a-z]" "$work/names" | grep -vxFf "$work/called_inline"
 }
 
 cat >"$work/executor.c" <<'END'
@@ -106,6 +112,7 @@ check "B100 consumer of stook-mr, shared" consume mapreduce stook-mr
 check "B100 consumer of stook, static" consume executor stook --static
 check "B100 consumer of stook-mr, static" consume mapreduce stook-mr --static
 check "the command, the libraries and the files of pkg-config are of one version" version_agrees
-check "libstook exports stook_* only" exports_only libstook.so stook
+check "libstook exports stook_* only" exports_only libstook.so stook \
+    stook__fork_misused stook__fork_slowly stook__join_slowly
 check "libstook-mr exports mr_* only" exports_only libstook-mr.so mr
 exit $failed
