@@ -333,8 +333,8 @@ bool stook__worker_run_in_place(struct stook__thread *thread, stook_future *task
     }
     if (worker && stook__deque_newest(&worker->deque) == task) {
         /* The usual case: the newest child, which leaves no husk. NULL: it was stolen just now. */
-        bool taken = stook__deque_take(&worker->deque) != NULL;
-        return taken && stook__worker_run_dequeued(thread->executor, task);
+        stook_future *taken = stook__deque_take(&worker->deque);
+        return taken && stook__worker_run_dequeued(thread->executor, taken);
     }
     enum stook__here here =
         task->bond ? stook__bond_take_here(task->bond, stook__local.frame) : STOOK__HERE_YES;

@@ -17,7 +17,7 @@ static atomic_long calls_left = -1; /* until one fails; negative: none does */
 static atomic_bool all_fail;        /* every allocation does */
 static atomic_long blocks;          /* allocated and not freed */
 static _Atomic(struct gate *)
-    refusal_gate; /* a thread that is not started passes it; may be NULL */
+    refusal_gate; /* unless NULL: the next thread is not started, and passes it */
 
 static inline bool fails_now(void)
 {
@@ -102,13 +102,13 @@ void __wrap_free(void *memory)
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*fn)(void *),
                           void *arg)
 {
-    if (!fails_now()) {
-        return __real_pthread_create(thread, attributes, fn, arg);
+    struct gate *gate = atomic_exchange(&refusal_gate, NULL);
+
+    if (gate != NULL) {
+        gate_pass(gate);
+        return EAGAIN;
     }
-    if (atomic_load(&refusal_gate)) {
-        gate_pass(atomic_load(&refusal_gate));
-    }
-    return EAGAIN;
+    return fails_now() ? EAGAIN : __real_pthread_create(thread, attributes, fn, arg);
 }
 
 #endif

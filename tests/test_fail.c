@@ -232,6 +232,7 @@ static int lending_task(void *arg, void **ret_value)
 
 struct late_submit {
     stook_executor *executor;
+    struct gate refusal;
     stook_future *future;
     atomic_int runs;
 };
@@ -240,7 +241,7 @@ static int late_submit_thread(void *arg)
 {
     struct late_submit *late = arg;
 
-    fail_call(2); /* the task's record and the thread's are had, the thread is not */
+    atomic_store(&refusal_gate, &late->refusal);
     late->future = must_submit(late->executor, count_task, &late->runs);
     return 0;
 }
@@ -253,7 +254,6 @@ Test(fail, a_thread_that_is_refused_while_the_lender_goes_on_strands_no_task)
     struct lender lender = {.awaited = NULL};
     stook_executor *other = must_create(1);
     struct gate awaited = {0};
-    struct gate refusal = {0};
     thrd_t thread;
 
     lender.awaited = must_submit(other, gate_task, &awaited);
@@ -262,15 +262,12 @@ Test(fail, a_thread_that_is_refused_while_the_lender_goes_on_strands_no_task)
     for (int i = 0; i < 10; i++) {
         give_a_chance(); /* it lends its worker */
     }
-    atomic_store(&refusal_gate, &refusal);
     must_start(&thread, late_submit_thread, &late);
-    gate_await(&refusal, 1);
+    gate_await(&late.refusal, 1);
     gate_open(&awaited);
     gate_await(&lender.end, 1);
-    gate_open(&refusal);
+    gate_open(&late.refusal);
     thrd_join(thread, NULL);
-    fail_none();
-    atomic_store(&refusal_gate, NULL);
     gate_open(&lender.end);
     cr_assert_eq(stook_future_result(late.future, NULL), STOOK_OK);
     stook_future_release(late.future);
