@@ -69,6 +69,7 @@ static void steal_more(struct search *search, struct stook__worker *victim)
     }
     stook__count_in(&search->thread->worker->counters, STOOK__STOLEN, count);
     push_reversed(search->thread->worker, tasks, count);
+    stook__park_notify(search->thread->executor); /* as at pop_injected() */
 }
 
 /* The oldest task of somebody else. */
@@ -119,6 +120,8 @@ static stook_future *pop_injected(struct stook__thread *thread)
     if (count > 1) {
         push_reversed(worker, tasks + 1, count - 1);
         worker->popped_end = stook__deque_end(&worker->deque);
+        /* They were in no queue for a moment: who went to sleep then has not seen them. */
+        stook__park_notify(executor);
     }
     return count > 0 ? tasks[0] : NULL;
 }
