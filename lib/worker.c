@@ -168,8 +168,9 @@ static void make_fork(struct stook__thread *thread, const struct stook__theft *t
 /* Together with one reference. */
 static inline void finish_alone(stook_future *task, uint32_t refs, int code, void *value)
 {
-    /* order FU.still rlx: another reference could only have come from this thread's own ones */
-    if (a_load_rlx(&task->word) != (refs * TASK_REF | STOOK_STATE_RUNNING) ||
+    /* order FU.still acq <- FU.unref: another reference could only have come from this thread's own
+     * ones; if it is gone again, so is what was done through it */
+    if (a_load_acq(&task->word) != (refs * TASK_REF | STOOK_STATE_RUNNING) ||
         (refs == 1 && task->destroy)) {
         stook__task_finish(task, code, value, true);
     } else if (refs == 1) {
