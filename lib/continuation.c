@@ -120,8 +120,8 @@ static struct then *then_create(stook_future *before, stook_executor *executor, 
 {
     const struct stook_allocator *allocator =
         executor ? stook__executor_allocator(executor) : stook__task_allocator(before);
-    stook_future *future = stook__task_create_sized(
-        allocator, sizeof(struct then), executor ? executor->slabs : NULL, run_then, NULL, refs);
+    stook_future *future =
+        stook__task_create_sized(allocator, sizeof(struct then), executor, run_then, NULL, refs);
 
     if (future) {
         future->arg = future;

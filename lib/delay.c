@@ -152,9 +152,8 @@ static void call_is_due(struct stook__alarm *alarm)
         stook__task_release(future);
         return;
     }
-    stook_future *task =
-        stook__task_create_sized(stook__executor_allocator(executor), sizeof(struct call),
-                                 executor->slabs, run_call, delayed, 1);
+    stook_future *task = stook__task_create_sized(
+        stook__executor_allocator(executor), sizeof(struct call), executor, run_call, delayed, 1);
     if (!task) {
         stook__task_complete(future, STOOK_NOMEM, NULL);
         stook__task_release(future);
@@ -184,7 +183,7 @@ static struct delayed *delayed_create(const struct stook__kind *kind, void *arg)
     /* one more for the alarm */
     stook_future *future =
         stook__task_create_sized(stook__executor_allocator(executor), sizeof(struct delayed),
-                                 executor->slabs, kind->fn, arg, kind->refs + 1);
+                                 executor, kind->fn, arg, kind->refs + 1);
 
     if (!future) {
         return NULL;

@@ -91,7 +91,7 @@ enum {
 };
 
 struct stook_executor {
-    struct stook__inject inject;
+    _Alignas(2 * STOOK_CACHE_LINE) struct stook__inject inject; /* low bits are free: task.h */
     struct stook__park park;
     _Alignas(STOOK_CACHE_LINE) _Atomic(uint32_t) thieves; /* deque.h */
     struct stook__lanes lanes;

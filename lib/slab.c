@@ -68,6 +68,7 @@ static void destroy(struct stook__slabs *slabs)
 
 static void push_chain(struct stook__slabs *slabs, struct stook__free *chain, size_t count)
 {
+    STOOK_ASSERT(count <= STOOK__MAGAZINE);
     if (count > 0) {
         chain->count = count;
         chain->next_chain = slabs->chains;
@@ -78,6 +79,10 @@ static void push_chain(struct stook__slabs *slabs, struct stook__free *chain, si
 
 static void push_all(struct stook__slabs *slabs, struct stook__magazine *magazine)
 {
+    /* A chain of its own: none is longer than a magazine. */
+    push_chain(slabs, magazine->first, magazine->count);
+    magazine->first = NULL;
+    magazine->count = 0;
     while (magazine->fresh != magazine->fresh_end) {
         struct stook__free *record = (struct stook__free *)(void *)magazine->fresh;
         record->next = magazine->first;

@@ -179,6 +179,9 @@ static void caller_runs(stook_executor *executor, const struct stook__batch *bat
         } else {
             stook__count(executor, STOOK__SUBMITTED, 1);
             stook__worker_run_dequeued(executor, task);
+            if (stook__forked(executor->generation)) {
+                return; /* the task has forked: of the executor the child has nothing but locks */
+            }
         }
         task = next;
     }
@@ -258,8 +261,8 @@ static stook_future *kind_create(const struct stook__kind *kind, void *arg, stru
     if (!token) {
         return plain_create(kind, arg, stock, wanted);
     }
-    stook_future *task = stook__task_create_sized(allocator, sizeof(struct bonded),
-                                                  kind->executor->slabs, kind->fn, arg, kind->refs);
+    stook_future *task = stook__task_create_sized(allocator, sizeof(struct bonded), kind->executor,
+                                                  kind->fn, arg, kind->refs);
     if (task) {
         stook__bond_init(&((struct bonded *)task)->bond, task, token, kind->options->client,
                          kind->options->priority);

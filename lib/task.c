@@ -69,17 +69,17 @@ static void mark_dead(stook_future *task)
 static void record_destroy(stook_future *task, uint32_t word)
 {
     uintptr_t home = task->home;
-    struct stook__slabs *slabs = stook__task_slabs(task);
+    void *place = stook__task_place(task);
 
     if (task->bond) {
         stook__bond_fini(task->bond);
     }
     mark_dead(task);
     if (home == stook__local.home) {
-        stook__slabs_give(slabs, &stook__local.magazine, task);
+        stook__slabs_give(place, &stook__local.magazine, task);
     } else if (!(home & TASK_APART)) {
-        if (home == stook__task_home(slabs)) {
-            stook__slabs_give_outside(slabs, task);
+        if (home == stook__task_home(place)) {
+            stook__slabs_give_outside(place, task);
         } /* else it is from before a fork, and left where it is: a lock may be held for ever */
     } else if (word & TASK_PREFIXED) {
         struct prefix *prefix = prefix_of(task);
@@ -91,14 +91,14 @@ static void record_destroy(stook_future *task, uint32_t word)
 }
 
 stook_future *stook__task_create_sized(const struct stook_allocator *allocator, size_t size,
-                                       struct stook__slabs *slabs, stook_task_fn *fn, void *arg,
+                                       stook_executor *executor, stook_task_fn *fn, void *arg,
                                        uint32_t refs)
 {
     uint32_t flags;
     stook_future *task = record_create(allocator, size, &flags);
 
     if (task) {
-        stook__task_init(task, stook__task_home(slabs) | TASK_APART, fn, arg,
+        stook__task_init(task, stook__task_home(executor) | TASK_APART, fn, arg,
                          refs * TASK_REF | flags);
     }
     return task;
@@ -127,7 +127,7 @@ void stook__task_discard(stook_future *task)
 const struct stook_allocator *stook__task_allocator(stook_future *task)
 {
     if (!(task->home & TASK_APART)) {
-        return stook__task_slabs(task)->given;
+        return ((const struct stook__slabs *)stook__task_place(task))->given;
     }
     /* order FU.origin rlx: the bit is constant */
     return a_load_rlx(&task->word) & TASK_PREFIXED ? &prefix_of(task)->allocator : NULL;

@@ -43,9 +43,9 @@ struct stook_future {
         void *value;       /* from DONE or FAILED on: constant */
     };
     void *arg;      /* constant; the claimer's */
-    uintptr_t home; /* constant; the slabs of its executor, and in the bits that their alignment
-                       leaves free the fork generation, and whether the record came from there. Read
-                       by the functions below */
+    uintptr_t home; /* constant; the slabs of its executor, or (TASK_APART) the executor; and in the
+                       bits that their alignment leaves free the fork generation. Read by the
+                       functions below */
     struct stook__waiter *waiters; /* guarded by TASK_LOCKED; the finisher's after that */
     _Atomic(stook_future *)
         next; /* the chain in a queue, or of a bulk submit; the functions below */
@@ -92,17 +92,20 @@ enum { TASK_GENERATIONS = STOOK_CACHE_LINE }; /* after so many forks inside fork
 /* Of `home`: the record is not one of these slabs', but has been allocated for itself. */
 enum { TASK_APART = TASK_GENERATIONS };
 
-/* NULL: it belongs to no executor. */
-static inline struct stook__slabs *stook__task_slabs(const stook_future *task)
+/* What `home` leads to: the slabs; of a record that is apart, the executor, or NULL. */
+static inline void *stook__task_place(const stook_future *task)
 {
-    return (struct stook__slabs *)(task->home & ~(uintptr_t)(TASK_APART | (TASK_GENERATIONS - 1)));
+    return (void *)(task->home & ~(uintptr_t)(TASK_APART | (TASK_GENERATIONS - 1)));
 }
 
-/* The executor, alive while the task is not terminal; NULL: none. */
+/* The executor, alive while the task is not terminal; NULL: none. To be compared, also later: what
+ * is read here lives as long as the record. */
 static inline stook_executor *stook__task_executor(const stook_future *task)
 {
-    const struct stook__slabs *slabs = stook__task_slabs(task);
-    return slabs ? slabs->executor : NULL;
+    if (task->home & TASK_APART) {
+        return stook__task_place(task);
+    }
+    return ((const struct stook__slabs *)stook__task_place(task))->executor;
 }
 
 static inline unsigned stook__task_generation(const stook_future *task)
@@ -129,10 +132,10 @@ static inline void stook__task_init(stook_future *task, uintptr_t home, stook_ta
     task->bond = NULL;
 }
 
-/* The `home` of records of these slabs. */
-static inline uintptr_t stook__task_home(const struct stook__slabs *slabs)
+/* The `home` of records of these slabs; with TASK_APART, of an executor or of none. */
+static inline uintptr_t stook__task_home(const void *place)
 {
-    return (uintptr_t)slabs | stook__fork_generation() % TASK_GENERATIONS;
+    return (uintptr_t)place | stook__fork_generation() % TASK_GENERATIONS;
 }
 
 /* A pending task with `refs` references, in a record of these slabs, without a bond; NULL without
@@ -141,9 +144,9 @@ stook_future *stook__task_create(struct stook__slabs *slabs, stook_task_fn *fn, 
                                  uint32_t refs);
 
 /* The same in a record of `size` bytes that begins with a struct stook_future, from the allocator.
- * What follows that is the caller's to fill. slabs NULL: of no executor. */
+ * What follows that is the caller's to fill. executor NULL: of none. */
 stook_future *stook__task_create_sized(const struct stook_allocator *allocator, size_t size,
-                                       struct stook__slabs *slabs, stook_task_fn *fn, void *arg,
+                                       stook_executor *executor, stook_task_fn *fn, void *arg,
                                        uint32_t refs);
 
 /* Frees a task that nobody else has seen. */

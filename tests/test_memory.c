@@ -185,3 +185,193 @@ Test(memory, futures_may_be_released_anywhere, .timeout = 60)
     }
     cr_assert_eq(atomic_load(&runs), COUNT);
 }
+
+struct uneven {
+    stook_executor *executor;
+    stook_future *outside[10];
+    stook_future *awaited;
+};
+
+/* Submits, awaits and releases `count`, the last one first: all of them run here. */
+static void use_backwards(stook_executor *executor, int count)
+{
+    stook_future *futures[50];
+    atomic_int runs = 0;
+
+    for (int i = 0; i < count; i++) {
+        futures[i] = must_submit(executor, count_task, &runs);
+    }
+    for (int i = count - 1; i >= 0; i--) {
+        MUST(stook_future_result(futures[i], NULL) == STOOK_OK);
+    }
+    release_all(futures, (size_t)count);
+}
+
+static int blocking_task(void *arg, void **ret_value)
+{
+    const struct uneven *uneven = arg;
+    (void)ret_value;
+    MUST(stook_future_wait_until(uneven->awaited, STOOK_FOREVER) == STOOK_OK);
+    return 0;
+}
+
+static int greedy_task(void *arg, void **ret_value)
+{
+    struct uneven *uneven = arg;
+    (void)ret_value;
+    use_backwards(uneven->executor, 50);
+    release_all(uneven->outside, 10);
+    return 0;
+}
+
+static int modest_task(void *arg, void **ret_value)
+{
+    (void)ret_value;
+    use_backwards(arg, 5);
+    return 0;
+}
+
+/* A thread that goes leaves more free records than a magazine holds; whoever comes to them must
+ * still give back what it has too many. */
+Test(memory, what_a_thread_leaves_does_not_make_others_hoard, .timeout = 60)
+{
+    enum { PERIOD = 500, TASKS = 100 * PERIOD };
+    struct memory memory = {0};
+    const struct stook_allocator allocator = {take, give, &memory};
+    struct stook_executor_options options = STOOK_EXECUTOR_OPTIONS_INIT;
+    struct uneven uneven = {.executor = NULL};
+    stook_promise *promise;
+    stook_future *blocking;
+    atomic_int runs = 0;
+
+    options.workers = 1;
+    options.keep_alive_ns = 1;
+    options.allocator = &allocator;
+    cr_assert_eq(stook_executor_create(&options, &uneven.executor), STOOK_OK);
+    cr_assert_eq(stook_promise_create(NULL, &promise, &uneven.awaited), STOOK_OK);
+    for (int i = 0; i < 10; i++) {
+        uneven.outside[i] = must_submit(uneven.executor, count_task, &runs);
+        cr_assert_eq(stook_future_result(uneven.outside[i], NULL), STOOK_OK);
+    }
+    blocking = must_submit(uneven.executor, blocking_task, &uneven);
+    SPIN_UNTIL(stook_future_state(blocking) == STOOK_STATE_RUNNING);
+    give_a_chance(); /* it lends its worker, to a thread of which there will be one too many */
+    cr_assert_eq(stook_executor_submit(uneven.executor, greedy_task, &uneven, NULL), STOOK_OK);
+    for (int i = 0; i < 10; i++) {
+        give_a_chance();
+    }
+    cr_assert_eq(stook_promise_complete(promise, 0, NULL), STOOK_OK);
+    cr_assert_eq(stook_future_result(blocking, NULL), STOOK_OK);
+    stook_future_release(blocking);
+    for (int i = 0; i < 10; i++) {
+        give_a_chance(); /* the one too many goes */
+    }
+    cr_assert_eq(stook_executor_submit(uneven.executor, modest_task, uneven.executor, NULL),
+                 STOOK_OK);
+    size_t before = atomic_load(&memory.bytes);
+    for (int i = 0; i < TASKS; i++) {
+        if (i % PERIOD > 0) {
+            cr_assert_eq(stook_executor_submit(uneven.executor, count_task, &runs, NULL), STOOK_OK);
+        } else {
+            stook_future *future = must_submit(uneven.executor, count_task, &runs);
+            cr_assert_eq(stook_future_result(future, NULL), STOOK_OK);
+            stook_future_release(future);
+        }
+    }
+    cr_assert_leq(atomic_load(&memory.bytes) - before, TASKS * 64 / 2);
+    stook_promise_release(promise);
+    stook_future_release(uneven.awaited);
+    stook_executor_destroy(uneven.executor);
+    cr_assert_eq(atomic_load(&memory.bytes), 0);
+}
+
+/* --- completers that are late ----------------------------------------------------------------- */
+
+struct slow_completer {
+    stook_promise *promise; /* to complete; or else: */
+    stook_future *future;   /* to cancel */
+    struct gate in_callback;
+};
+
+static void slow_callback(stook_future *future, void *user)
+{
+    (void)future;
+    gate_pass(user);
+}
+
+static int slow_completer_thread(void *arg)
+{
+    struct slow_completer *slow = arg;
+
+    if (slow->promise) {
+        MUST(stook_promise_complete(slow->promise, 0, NULL) == STOOK_OK);
+    } else {
+        MUST(stook_future_cancel(slow->future) == STOOK_CANCEL_DONE);
+    }
+    return 0;
+}
+
+static int continue_task(stook_future *before, void *arg, void **ret_value)
+{
+    (void)before;
+    (void)arg;
+    (void)ret_value;
+    return 0;
+}
+
+/* A thread is in the callbacks of a future, on its way to a continuation that the shutdown has
+ * cancelled meanwhile; when it gets there the executor is gone. */
+Test(memory, a_completer_is_late_for_a_continuation, .timeout = 60)
+{
+    struct memory memory = {0};
+    stook_executor *executor = create(&memory, 2);
+    struct slow_completer slow = {.promise = NULL};
+    stook_future *awaited;
+    stook_future *then;
+    thrd_t thread;
+
+    cr_assert_eq(stook_promise_create(NULL, &slow.promise, &awaited), STOOK_OK);
+    cr_assert_eq(stook_future_on_done(awaited, slow_callback, &slow.in_callback), STOOK_OK);
+    cr_assert_eq(
+        stook_future_then(awaited, STOOK_THEN_ALWAYS, executor, continue_task, NULL, &then),
+        STOOK_OK);
+    must_start(&thread, slow_completer_thread, &slow);
+    gate_await(&slow.in_callback, 1);
+    cr_assert_eq(stook_executor_shutdown(executor, STOOK_CANCEL_PENDING, STOOK_FOREVER), STOOK_OK);
+    stook_executor_destroy(executor);
+    cr_assert_eq(stook_future_state(then), STOOK_STATE_CANCELLED);
+    gate_open(&slow.in_callback);
+    thrd_join(thread, NULL);
+    stook_future_release(then);
+    stook_future_release(awaited);
+    stook_promise_release(slow.promise);
+    cr_assert_eq(atomic_load(&memory.bytes), 0);
+}
+
+/* The same while a task of a token is being cancelled, whose husk the executor drops. */
+Test(memory, a_canceller_is_late_for_a_token, .timeout = 60)
+{
+    struct memory memory = {0};
+    stook_executor *executor = create(&memory, 1);
+    struct stook_submit_options options = STOOK_SUBMIT_OPTIONS_INIT;
+    struct slow_completer slow = {.promise = NULL};
+    struct gate gate = {0};
+    atomic_int runs = 0;
+    thrd_t thread;
+
+    cr_assert_eq(stook_token_create(executor, NULL, STOOK_FOREVER, &options.token), STOOK_OK);
+    cr_assert_eq(stook_executor_submit(executor, gate_task, &gate, NULL), STOOK_OK);
+    cr_assert_eq(stook_executor_submit_with(executor, &options, count_task, &runs, &slow.future),
+                 STOOK_OK);
+    cr_assert_eq(stook_future_on_done(slow.future, slow_callback, &slow.in_callback), STOOK_OK);
+    must_start(&thread, slow_completer_thread, &slow);
+    gate_await(&slow.in_callback, 1);
+    gate_open(&gate);
+    stook_token_release(options.token);
+    stook_executor_destroy(executor);
+    gate_open(&slow.in_callback);
+    thrd_join(thread, NULL);
+    stook_future_release(slow.future);
+    cr_assert_eq(atomic_load(&runs), 0);
+    cr_assert_eq(atomic_load(&memory.bytes), 0);
+}
