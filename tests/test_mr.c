@@ -87,7 +87,7 @@ Test(mr, B76_article_example, .timeout = 60)
 
 Test(mr, B76_article_example_as_a_text, .timeout = 60)
 {
-    const struct mr_source source = {NULL, mr_slice_str("Python is great Python rocks")};
+    const struct mr_source source = {.text = mr_slice_str("Python is great Python rocks")};
     stook_executor *executor = must_create(4);
     struct mr_job job = MR_JOB_INIT;
     char text[200];
@@ -155,7 +155,7 @@ static int counting_reduce(struct mr_slice key, mr_values *values, mr_emitter *o
 
 Test(mr, B78_empty_input_calls_nothing, .timeout = 60)
 {
-    static const struct mr_source none = {NULL, {NULL, 0}};
+    static const struct mr_source none = {.path = NULL};
     stook_executor *executor = must_create(2);
     struct mr_input inputs[3];
     struct mr_pair pair;

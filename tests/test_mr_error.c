@@ -230,8 +230,8 @@ static int bad_record_map(const struct mr_item *item, mr_emitter *out, void *use
 
 Test(mr_error, B88_mapper_of_a_text, .timeout = 60)
 {
-    static const struct mr_source sources[] = {{NULL, {"good\ngood\n", 10}},
-                                               {NULL, {"good\nfine\nwell\nbad\ngood", 23}}};
+    static const struct mr_source sources[] = {{.text = {"good\ngood\n", 10}},
+                                               {.text = {"good\nfine\nwell\nbad\ngood", 23}}};
     stook_executor *executor = must_create(2);
     struct mr_job job = failing_job();
     job.map = bad_record_map;

@@ -17,6 +17,7 @@
 #include <stook/base.h>
 #include <stook/executor.h>
 #include <stook/mr_job.h>
+#include <stook/mr_result.h>
 #include <stook/status.h>
 
 STOOK_BEGIN_DECLS

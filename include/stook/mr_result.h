@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The pairs that a job has given.
+ *
+ * Threads: a result belongs to one thread at a time. Blocks: never, but for the reading of what the
+ * job has left in files because of its memory limit, and for writing.
+ */
+#ifndef STOOK_MR_RESULT_H
+#define STOOK_MR_RESULT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stook/base.h>
+#include <stook/mr_bytes.h>
+#include <stook/mr_input.h>
+#include <stook/status.h>
+
+STOOK_BEGIN_DECLS
+
+struct mr_error;
+
+/* The number of pairs in a result. */
+STOOK_API uint64_t mr_result_count(const mr_result *result);
+
+/* Gives the next pair, in the job's order, valid until the next call on the result; false at the
+ * end, and where a file cannot be read: mr_result_status() tells which. */
+STOOK_API bool mr_result_next(mr_result *result, struct mr_pair *ret_pair);
+
+/* STOOK_OK, or STOOK_IO or STOOK_NOMEM: not all pairs could be read. ret_error may be NULL. */
+STOOK_API enum stook_status mr_result_status(const mr_result *result, struct mr_error *ret_error);
+
+/* Starts again at the first pair. */
+STOOK_API void mr_result_rewind(mr_result *result);
+
+/* Frees the result and all pairs. NULL is allowed. */
+STOOK_API void mr_result_destroy(mr_result *result);
+
+/* --- writing it ------------------------------------------------------------------------------- */
+
+enum mr_format {
+    MR_FORMAT_BYTES = 0, /* as they are */
+    MR_FORMAT_U64,       /* uint64_t, decimal */
+    MR_FORMAT_F64        /* double, the shortest decimal that gives it back */
+};
+
+/* Writes the pairs that are left to a descriptor: KEY<TAB>VALUE<newline> each. Returns: STOOK_OK;
+ * STOOK_IO; STOOK_NOMEM; STOOK_INVALID (a value is no number of 8 bytes); ret_error (may be NULL) is
+ * filled. */
+STOOK_API STOOK_NODISCARD enum stook_status mr_result_write(mr_result *result, int descriptor,
+                                                            enum mr_format value_format,
+                                                            struct mr_error *ret_error);
+
+/* Writes the same into `parts` files, directory/part-00000 and so on, in order one after the other,
+ * and about equally large. Each is written under another name, synchronised, and renamed when
+ * it is whole, and directory/_SUCCESS comes last: who finds that finds all. The directory is
+ * made if it is not there; a _SUCCESS in it is an error. On failure nothing that was written is left. */
+STOOK_API STOOK_NODISCARD enum stook_status
+mr_result_write_parts(mr_result *result, const char *directory, uint32_t parts,
+                      enum mr_format value_format, struct mr_error *ret_error);
+
+STOOK_END_DECLS
+
+#endif
