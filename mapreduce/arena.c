@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Chunks from malloc, doubling in size up to a bound; what is larger gets a chunk of its own.
+ * Chunks doubling in size up to a bound; what is larger gets a chunk of its own.
  */
 #include "arena.h"
 #include <assert.h>
@@ -12,20 +12,23 @@ enum { FIRST_CHUNK = 4096, LARGEST_CHUNK = 1 << 20, ALIGNMENT = 8 };
 
 struct mr__arena_chunk {
     struct mr__arena_chunk *next;
-    /* the memory follows, aligned like a pointer, and so at least for ALIGNMENT with malloc */
+    size_t size; /* in all */
+    /* the memory follows */
 };
 
-static_assert(sizeof(struct mr__arena_chunk) <= ALIGNMENT, "one step of padding");
+static_assert(sizeof(struct mr__arena_chunk) % ALIGNMENT == 0, "what follows is aligned");
 
 static unsigned char *chunk_create(struct mr__arena *arena, size_t size)
 {
-    struct mr__arena_chunk *chunk = malloc(ALIGNMENT + size);
+    struct mr__arena_chunk *chunk = mr__allocate(arena->budget, sizeof *chunk + size);
     if (!chunk) {
         return NULL;
     }
     chunk->next = arena->chunks;
+    chunk->size = sizeof *chunk + size;
     arena->chunks = chunk;
-    return (unsigned char *)chunk + ALIGNMENT;
+    arena->bytes += chunk->size;
+    return (unsigned char *)(chunk + 1);
 }
 
 void *mr__arena_alloc(struct mr__arena *arena, size_t size)
@@ -39,15 +42,16 @@ void *mr__arena_alloc(struct mr__arena *arena, size_t size)
             return chunk_create(arena, size);
         }
         size_t chunk_size = arena->next_size ? arena->next_size : FIRST_CHUNK;
-        while (chunk_size < size) {
+        while (chunk_size < 2 * size) {
             chunk_size *= 2;
         }
-        unsigned char *chunk = chunk_create(arena, chunk_size);
+        size_t room = chunk_size - sizeof(struct mr__arena_chunk);
+        unsigned char *chunk = chunk_create(arena, room);
         if (!chunk) {
             return NULL;
         }
         arena->next = chunk;
-        arena->left = chunk_size;
+        arena->left = room;
         arena->next_size = chunk_size < LARGEST_CHUNK ? chunk_size * 2 : LARGEST_CHUNK;
     }
     void *memory = arena->next;
@@ -74,8 +78,8 @@ void mr__arena_fini(struct mr__arena *arena)
     struct mr__arena_chunk *chunk = arena->chunks;
     while (chunk) {
         struct mr__arena_chunk *next = chunk->next;
-        free(chunk);
+        mr__deallocate(arena->budget, chunk, chunk->size);
         chunk = next;
     }
-    *arena = (struct mr__arena){0};
+    *arena = (struct mr__arena){.budget = arena->budget};
 }

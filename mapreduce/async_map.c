@@ -8,40 +8,40 @@ static int map_task(void *arg, void **ret_value)
 {
     const struct mr__task *task = arg;
     mr_batch *batch = task->batch;
+    uint32_t ranks = batch->job.ranks ? batch->job.ranks : 1;
+    uint32_t rank = (uint32_t)((uint64_t)task->index * ranks / batch->count);
     (void)ret_value;
 
     mr_emitter out = {.job = &batch->job,
                       .control = &batch->control,
-                      .segment = mr__store_lease(&batch->store),
+                      .context = batch->context,
+                      .segment = mr__store_lease(&batch->store, rank),
                       .phase = MR_PHASE_MAP};
     if (!out.segment) {
         mr__emitter_fail_plain(&out, STOOK_NOMEM);
         return out.status;
     }
+    mr__task_begin(&out);
+    mr__emitter_begin(&out);
     mr__map_split(&batch->plan, &batch->plan.splits[task->index], &out);
+    mr__emitter_end(&out);
+    mr__task_end(&out);
     mr__store_return(&batch->store, out.segment);
     return out.status;
 }
 
-enum stook_status mr_async_map(stook_executor *executor, const struct mr_job *job,
-                               mr_batch **ret_batch, struct mr_error *ret_error)
+enum stook_status mr__async_map(struct mr__context *context, const struct mr_job *job,
+                                mr_batch **ret_batch, struct mr_error *ret_error)
 {
-    enum stook_status status = mr__job_check(job, ret_error);
-    if (status != STOOK_OK) {
-        return status;
-    }
-    if (!executor || !ret_batch) {
-        return mr__error_set(ret_error, STOOK_INVALID, MR_PHASE_NONE, 0,
-                             "executor or ret_batch is NULL");
-    }
     uint32_t partitions = job->partitions ? job->partitions : MR_DEFAULT_PARTITIONS;
-    mr_batch *batch = mr__batch_create(executor, job, MR_PHASE_MAP, partitions);
+    bool has_tables = job->combine || job->reduce; /* else pairs are kept as they come */
+    mr_batch *batch = mr__batch_create(context, job, MR_PHASE_MAP, has_tables ? partitions : 0);
     if (!batch) {
         return mr__error_plain(ret_error, STOOK_NOMEM, MR_PHASE_NONE);
     }
     batch->job.partitions = partitions;
-    status =
-        mr__plan_make(&batch->plan, &job->input, stook_executor_worker_count(executor), ret_error);
+    enum stook_status status = mr__plan_make(
+        &batch->plan, &job->input, stook_executor_worker_count(context->executor), ret_error);
     if (status == STOOK_OK) {
         batch->total = batch->plan.total;
         status = mr__batch_submit(batch, map_task, batch->plan.count);
@@ -55,4 +55,24 @@ enum stook_status mr_async_map(stook_executor *executor, const struct mr_job *jo
     }
     *ret_batch = batch;
     return STOOK_OK;
+}
+
+enum stook_status mr_async_map(stook_executor *executor, const struct mr_job *job,
+                               mr_batch **ret_batch, struct mr_error *ret_error)
+{
+    enum stook_status status = mr__job_check(job, ret_error);
+    if (status != STOOK_OK) {
+        return status;
+    }
+    if (!executor || !ret_batch) {
+        return mr__error_set(ret_error, STOOK_INVALID, MR_PHASE_NONE, 0,
+                             "executor or ret_batch is NULL");
+    }
+    struct mr__context *context = mr__context_create(executor, job);
+    if (!context) {
+        return mr__error_plain(ret_error, STOOK_NOMEM, MR_PHASE_NONE);
+    }
+    status = mr__async_map(context, job, ret_batch, ret_error);
+    mr__context_release(context); /* the batch has another */
+    return status;
 }

@@ -6,30 +6,33 @@
 #include <stdlib.h>
 #include "mr_internal.h"
 
-mr_batch *mr__batch_create(stook_executor *executor, const struct mr_job *job, enum mr_phase phase,
-                           uint32_t partitions)
+mr_batch *mr__batch_create(struct mr__context *context, const struct mr_job *job,
+                           enum mr_phase phase, uint32_t partitions)
 {
     mr_batch *batch = calloc(1, sizeof *batch);
     if (!batch) {
         return NULL;
     }
-    batch->executor = executor;
+    batch->executor = context->executor;
     batch->job = *job;
     batch->phase = phase;
     if (!mr__control_init(&batch->control)) {
         free(batch);
         return NULL;
     }
-    if (!mr__store_init(&batch->store, partitions)) {
+    if (!mr__store_init(&batch->store, context, partitions)) {
         mr__control_fini(&batch->control);
         free(batch);
         return NULL;
     }
+    batch->context = context; /* kept by the store */
     return batch;
 }
 
 enum stook_status mr__batch_submit(mr_batch *batch, stook_task_fn *fn, size_t count)
 {
+    struct stook_submit_options options = STOOK_SUBMIT_OPTIONS_INIT;
+
     batch->tasks = malloc((count + 1) * sizeof *batch->tasks);
     batch->futures = malloc((count + 1) * sizeof *batch->futures);
     if (!batch->tasks || !batch->futures) {
@@ -39,14 +42,18 @@ enum stook_status mr__batch_submit(mr_batch *batch, stook_task_fn *fn, size_t co
         batch->tasks[i] = (struct mr__task){.batch = batch, .index = i};
     }
     batch->count = count;
+    options.client = batch->job.client;
+    batch->begun_ns = stook_now_ns();
     enum stook_status status = stook_executor_submit_many(
-        batch->executor, NULL, fn, batch->tasks, count, sizeof *batch->tasks, batch->futures);
+        batch->executor, &options, fn, batch->tasks, count, sizeof *batch->tasks, batch->futures);
     batch->is_submitted = status == STOOK_OK;
+    if (batch->is_submitted) {
+        mr__context_enter(batch->context, batch);
+    }
     return status;
 }
 
-enum stook_status mr__batch_submit_partitions(mr_batch *batch, stook_task_fn *fn,
-                                              const mr_groups *groups,
+enum stook_status mr__batch_submit_partitions(mr_batch *batch, stook_task_fn *fn, mr_groups *groups,
                                               bool (*has_work)(const mr_groups *, uint32_t))
 {
     size_t count = 0;
@@ -114,18 +121,35 @@ static void wait_for(stook_future *future)
     }
 }
 
+/* The phase took until now, when that is known first. */
+static void note_end(mr_batch *batch)
+{
+    struct mr__context *context = batch->context;
+
+    if (!batch->has_ended && batch->is_submitted) {
+        uint64_t wall_ns = (uint64_t)(stook_now_ns() - batch->begun_ns);
+        batch->has_ended = true;
+        mtx_lock(&context->mutex);
+        mr__context_phase(context, batch->phase)->wall_ns += wall_ns;
+        mtx_unlock(&context->mutex);
+    }
+}
+
 enum stook_status mr__batch_wait(mr_batch *batch)
 {
     bool is_cancelled = false;
 
-    for (size_t i = 0; batch->is_submitted && i < batch->count; i++) {
-        wait_for(batch->futures[i]);
-        note_shutdown(batch, batch->futures[i]);
+    /* The last one first: a task of the executor that waits runs them itself, and takes its newest
+     * while others steal the oldest. */
+    for (size_t i = batch->is_submitted ? batch->count : 0; i > 0; i--) {
+        wait_for(batch->futures[i - 1]);
+        note_shutdown(batch, batch->futures[i - 1]);
         if (!is_cancelled && mr__control_stopped(&batch->control)) {
             cancel_futures(batch); /* what has not begun need not */
             is_cancelled = true;
         }
     }
+    note_end(batch);
     return mr__control_outcome(&batch->control, NULL);
 }
 
@@ -142,6 +166,7 @@ void mr_batch_destroy(mr_batch *batch)
     if (batch->is_submitted) {
         mr_batch_cancel(batch);
         mr__batch_wait(batch);
+        mr__context_leave(batch->context, batch);
         for (size_t i = 0; i < batch->count; i++) {
             stook_future_release(batch->futures[i]);
         }
@@ -149,7 +174,11 @@ void mr_batch_destroy(mr_batch *batch)
     for (size_t i = 0; batch->lists && i < batch->count; i++) {
         mr__list_fini(&batch->lists[i]);
     }
+    for (size_t i = 0; batch->runs && i < batch->count; i++) {
+        mr__runs_fini(&batch->runs[i]);
+    }
     free(batch->lists);
+    free(batch->runs);
     free(batch->partitions);
     free(batch->futures);
     free(batch->tasks);

@@ -1,9 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * Calling a mapper, and what callbacks do: emit, and walk values. The first failure is kept in the emitter as well as in
- * the phase's control, so that a callback that goes on after it emits nothing more.
+ * Calling a mapper, and what callbacks do: emit, and walk values. The first failure is kept in the
+ * emitter as well as in the phase's control, so that a callback that goes on after it emits nothing
+ * more.
+ *
+ * Pairs are gathered, their slots are asked for, and then they are added, some together: so the
+ * processor waits for several slots at the same time.
  */
 #include <stdio.h>
+#include "group.h"
+#include "hash.h"
 #include "mr_internal.h"
 
 bool mr_emitter_stopped(const mr_emitter *out)
@@ -11,12 +17,17 @@ bool mr_emitter_stopped(const mr_emitter *out)
     return out->status != STOOK_OK || mr__control_stopped(out->control);
 }
 
-static void fail(mr_emitter *out, struct mr_error *error)
+static void note_item(const mr_emitter *out, struct mr_error *error)
 {
     if (out->item) {
         error->item = out->item->index;
         error->source = out->item->source;
     }
+}
+
+static void fail(mr_emitter *out, struct mr_error *error)
+{
+    note_item(out, error);
     out->status = error->status;
     mr__control_fail(out->control, error);
 }
@@ -42,15 +53,23 @@ static const char *item_text(const mr_emitter *out, char *text, size_t size)
     return text;
 }
 
-void mr__emitter_fail(mr_emitter *out, const char *callback, int code, const struct mr_slice *key)
+static void describe_failure(const mr_emitter *out, struct mr_error *ret_error,
+                             const char *callback, int code, const struct mr_slice *key)
 {
-    struct mr_error error;
     char where[MR_PATH_TEXT + 48];
     char quoted[MR_KEY_TEXT];
 
-    mr__error_set(&error, STOOK_TASK_FAILED, out->phase, code, "%s failed with code %d%s%s%s",
+    mr__error_set(ret_error, STOOK_TASK_FAILED, out->phase, code, "%s failed with code %d%s%s%s",
                   callback, code, key ? " for key " : "", key ? mr__key_text(*key, quoted) : "",
                   item_text(out, where, sizeof where));
+    note_item(out, ret_error);
+}
+
+void mr__emitter_fail(mr_emitter *out, const char *callback, int code, const struct mr_slice *key)
+{
+    struct mr_error error;
+
+    describe_failure(out, &error, callback, code, key);
     fail(out, &error);
 }
 
@@ -61,6 +80,19 @@ void mr__emitter_fail_plain(mr_emitter *out, enum stook_status status)
 
     mr__error_set(&error, status, out->phase, 0, "%s%s", stook_status_string(status),
                   item_text(out, where, sizeof where));
+    fail(out, &error);
+}
+
+void mr__emitter_fail_read(mr_emitter *out, enum stook_status status, int code)
+{
+    struct mr_error error;
+
+    if (status != STOOK_IO) {
+        mr__emitter_fail_plain(out, status);
+        return;
+    }
+    mr__error_set(&error, status, out->phase, code,
+                  "cannot read what exceeded the memory limit: %s", strerror(code));
     fail(out, &error);
 }
 
@@ -78,57 +110,336 @@ static void fail_partition(mr_emitter *out, uint32_t partition, uint32_t partiti
     fail(out, &error);
 }
 
-static enum stook_status emit_to_table(mr_emitter *out, struct mr_slice key, struct mr_slice value)
-{
-    const struct mr_job *job = out->job;
-    uint64_t hash = mr_hash(key);
-    uint32_t partitions = job->partitions;
-    uint32_t partition = job->partition ? job->partition(key, partitions, job->user)
-                                        : (uint32_t)((hash >> 32) * partitions >> 32);
-    struct mr__fold fold = {
-        .combine = job->combine, .user = job->user, .arena = &out->segment->arena};
+/* --- into tables ------------------------------------------------------------------------------ */
 
-    if (partition >= partitions) {
-        fail_partition(out, partition, partitions, key);
-        return out->status;
-    }
-    enum stook_status status =
-        mr__table_add(&out->segment->tables[partition], &fold, hash, key, value);
+static void fail_add(mr_emitter *out, enum stook_status status, const struct mr__fold *fold)
+{
+    struct mr_error error;
+    char quoted[MR_KEY_TEXT];
+
     if (status == STOOK_TASK_FAILED) {
-        mr__emitter_fail(out, "combine", fold.code, &key);
-    } else if (status != STOOK_OK) {
+        mr__emitter_fail(out, "combine", fold->code, &fold->failed_key);
+    } else if (status == STOOK_INVALID) {
+        mr__error_set(&error, status, out->phase, 0,
+                      "a value that is added up has not 8 bytes, for key %s",
+                      mr__key_text(fold->failed_key, quoted));
+        fail(out, &error);
+    } else {
         mr__emitter_fail_plain(out, status);
     }
-    return status;
+}
+
+void mr__emitter_begin(mr_emitter *out)
+{
+    struct mr__segment *segment = out->segment;
+    mr_combine_fn *combine = out->job->combine;
+
+    segment->pending_count = 0; /* a task that failed may have left some */
+    out->list = segment->tables ? NULL : &segment->list;
+    out->runs = &segment->list_runs;
+    out->fails_late = combine && combine != mr_sum_u64 && combine != mr_sum_f64;
+}
+
+/* Lets memory go, if the job has too much of it. */
+static void relieve(mr_emitter *out)
+{
+    struct mr_error error = {.status = STOOK_OK};
+
+    if (out->status != STOOK_OK || !out->runs) {
+        return;
+    }
+    if (!out->list) {
+        if (mr__segment_overflows(out->context, out->segment, out->job->partitions)) {
+            mr__segment_spill(out->context, out->job, out->segment, out->job->partitions, &error);
+        }
+    } else if (mr__list_overflows(out->context, out->list)) {
+        mr__list_spill(out->context, out->job, out->segment, out->list, out->runs, &error);
+    }
+    if (error.status != STOOK_OK) {
+        error.phase = out->phase;
+        fail(out, &error);
+    }
+}
+
+enum stook_status mr__emitter_flush(mr_emitter *out)
+{
+    struct mr__segment *segment = out->segment;
+    unsigned count = segment->pending_count;
+
+    segment->pending_count = 0;
+    if (out->status == STOOK_OK && count > 0) {
+        struct mr__fold fold = mr__fold_of(out->job, &segment->arena);
+        enum stook_status status = mr__table_add_many(segment->pending, count, &fold);
+        if (status != STOOK_OK) {
+            fail_add(out, status, &fold);
+        }
+    }
+    if (out->context->budget.limit > 0) {
+        relieve(out);
+    }
+    return out->status;
+}
+
+void mr__emitter_end(mr_emitter *out)
+{
+    mr__emitter_flush(out);
+}
+
+/* The key as a slot has it, and its table; false: the partitioner failed. */
+static inline bool prepare(mr_emitter *out, struct mr_slice key, struct mr__pending *ret_pending)
+{
+    const struct mr_job *job = out->job;
+    struct mr__slot *slot = &ret_pending->slot;
+    uint64_t hash;
+
+    if (key.size <= MR_INLINE_KEY) {
+        uint64_t words[2];
+        if ((uintptr_t)key.data - (uintptr_t)out->window < out->window_room) {
+            mr__load_words_wide(key.data, key.size, words);
+        } else {
+            mr__load_words(key.data, key.size, words);
+        }
+        hash = mr__hash_words(words, key.size);
+        mr__store_words(words, slot->key.words);
+        slot->key_size = (uint16_t)key.size;
+    } else {
+        hash = mr_hash(key);
+        slot->key.slice = key;
+        slot->key_size = MR_LONG_KEY;
+    }
+    if (job->keys) {
+        hash = job->keys->hash(key, job->user);
+    }
+    uint32_t partition = (uint32_t)((hash >> 32) * job->partitions >> 32);
+    if (job->partition) {
+        partition = job->partition(key, job->partitions, job->user);
+        if (partition >= job->partitions) {
+            fail_partition(out, partition, job->partitions, key);
+            return false;
+        }
+    }
+    slot->hash = (uint32_t)hash;
+    ret_pending->table = &out->segment->tables[partition];
+    if (ret_pending->table->capacity > 0) {
+        __builtin_prefetch(mr__table_home(ret_pending->table, slot->hash), 1);
+    }
+    return true;
+}
+
+static inline void set_value(struct mr__slot *slot, struct mr_slice value)
+{
+    slot->value_kind = (uint16_t)(MR_VALUE_INLINE + value.size);
+    slot->value.u64 = 0;
+    if (value.size == sizeof slot->value.u64) {
+        memcpy(slot->value.bytes, value.data, sizeof slot->value.u64);
+    } else if (value.size > 0) {
+        memcpy(slot->value.bytes, value.data, value.size);
+    }
+}
+
+/* A pair that is not kept until it is added with others: a long key or value is the caller's. */
+static enum stook_status add_now(mr_emitter *out, const struct mr__pending *pending,
+                                 struct mr_slice value)
+{
+    struct mr__fold fold = mr__fold_of(out->job, &out->segment->arena);
+    enum stook_status status = mr__table_add(pending->table, &fold, &pending->slot, value);
+
+    if (status != STOOK_OK) {
+        fail_add(out, status, &fold);
+    } else if (out->context->budget.limit > 0) {
+        mr__emitter_flush(out);
+    }
+    return out->status;
+}
+
+static enum stook_status emit_to_table(mr_emitter *out, struct mr_slice key, struct mr_slice value)
+{
+    struct mr__segment *segment = out->segment;
+    struct mr__pending *pending = &segment->pending[segment->pending_count];
+
+    if (!prepare(out, key, pending)) {
+        return out->status;
+    }
+    segment->pairs++;
+    if (value.size > MR_INLINE_VALUE || key.size > MR_INLINE_KEY) {
+        return add_now(out, pending, value);
+    }
+    set_value(&pending->slot, value);
+    return ++segment->pending_count == MR_PENDING ? mr__emitter_flush(out) : STOOK_OK;
+}
+
+/* --- emitting --------------------------------------------------------------------------------- */
+
+/* False: nothing is emitted any more. */
+static inline bool may_emit(mr_emitter *out)
+{
+    if (out->status != STOOK_OK) {
+        return false;
+    }
+    if (mr__control_stopped(out->control)) {
+        out->status = STOOK_CANCELLED;
+        return false;
+    }
+    return true;
 }
 
 enum stook_status mr_emit(mr_emitter *out, struct mr_slice key, struct mr_slice value)
 {
-    if (out->status != STOOK_OK) {
+    if (!may_emit(out)) {
         return out->status;
     }
-    if (mr__control_stopped(out->control)) {
-        out->status = STOOK_CANCELLED;
+    if (out->stage) {
+        if (!mr__list_add(out->stage, key, value)) {
+            mr__emitter_fail_plain(out, STOOK_NOMEM);
+        }
         return out->status;
     }
     if (!out->list) {
         return emit_to_table(out, key, value);
     }
-    if (!mr__list_add(out->list, &out->segment->arena, key, value)) {
+    out->segment->pairs++;
+    if (!mr__list_add(out->list, key, value)) {
         mr__emitter_fail_plain(out, STOOK_NOMEM);
+    } else if (out->context->budget.limit > 0) {
+        relieve(out);
     }
     return out->status;
 }
 
+enum stook_status mr_emit_keys(mr_emitter *out, const struct mr_slice keys[], size_t count,
+                               struct mr_slice value)
+{
+    struct mr__segment *segment = out->segment;
+    bool has_long = false;
+
+    if (out->list || out->stage || value.size > MR_INLINE_VALUE) {
+        for (size_t i = 0; i < count && mr_emit(out, keys[i], value) == STOOK_OK; i++) {
+        }
+        return out->status;
+    }
+    if (!may_emit(out)) {
+        return out->status;
+    }
+    segment->pairs += count;
+    for (size_t i = 0; i < count; i++) {
+        struct mr__pending *pending = &segment->pending[segment->pending_count];
+        if (!prepare(out, keys[i], pending)) {
+            return out->status;
+        }
+        set_value(&pending->slot, value);
+        has_long |= keys[i].size > MR_INLINE_KEY;
+        if (++segment->pending_count == MR_PENDING && mr__emitter_flush(out) != STOOK_OK) {
+            return out->status;
+        }
+    }
+    return has_long ? mr__emitter_flush(out) : STOOK_OK;
+}
+
+/* --- the mapper ------------------------------------------------------------------------------- */
+
+int mr_sum_u64(struct mr_slice key, void *accumulator, size_t accumulator_size,
+               struct mr_slice value, void *user)
+{
+    uint64_t sum;
+    (void)key;
+    (void)user;
+
+    if (accumulator_size != sizeof sum || value.size != sizeof sum) {
+        return STOOK_INVALID;
+    }
+    memcpy(&sum, accumulator, sizeof sum);
+    sum += mr_slice_u64(value);
+    memcpy(accumulator, &sum, sizeof sum);
+    return 0;
+}
+
+int mr_sum_f64(struct mr_slice key, void *accumulator, size_t accumulator_size,
+               struct mr_slice value, void *user)
+{
+    double sum;
+    (void)key;
+    (void)user;
+
+    if (accumulator_size != sizeof sum || value.size != sizeof sum) {
+        return STOOK_INVALID;
+    }
+    memcpy(&sum, accumulator, sizeof sum);
+    sum += mr_slice_f64(value);
+    memcpy(accumulator, &sum, sizeof sum);
+    return 0;
+}
+
+void mr_count(mr_emitter *out, const char *name, uint64_t amount)
+{
+    mr__counters_add(&out->counters, name, amount);
+}
+
+/* Emits for good what an item has emitted into the stage. */
+static void commit(mr_emitter *out)
+{
+    struct mr__list *stage = out->stage;
+    struct mr__list_walk walk = {.chunk = stage->first};
+    const void *at;
+
+    out->stage = NULL;
+    while (out->status == STOOK_OK && (at = mr__list_next(&walk)) != NULL) {
+        struct mr_pair pair = mr__packed_pair(at);
+        mr_emit(out, pair.key, pair.value);
+    }
+}
+
+/* Calls the mapper until it succeeds, or as often as the job says, with what it emits staged. */
+static int map_staged(mr_emitter *out, const struct mr_item *item)
+{
+    struct mr__list stage = {.budget = &out->context->budget};
+    uint32_t attempts = out->job->attempts > 1 ? out->job->attempts : 1;
+    int code = 1;
+
+    for (uint32_t i = 0; i < attempts && code != 0 && !mr_emitter_stopped(out); i++) {
+        mr__list_fini(&stage);
+        out->stage = &stage;
+        code = out->job->map(item, out, out->job->user);
+    }
+    if (code == 0) {
+        commit(out);
+    }
+    out->stage = NULL;
+    mr__list_fini(&stage);
+    return code;
+}
+
+/* The item is bad, unless the job has ended anyway. */
+static void fail_item(mr_emitter *out, int code)
+{
+    struct mr_error error;
+
+    if (out->status != STOOK_OK) {
+        return;
+    }
+    describe_failure(out, &error, "map", code, NULL);
+    if (!mr__context_tolerate(out->context, out->job, &error)) {
+        fail(out, &error);
+    }
+}
+
 bool mr__map_item(mr_emitter *out, const struct mr_item *item)
 {
+    const struct mr_job *job = out->job;
+
     if (mr__control_stopped(out->control)) {
         return false;
     }
     out->item = item;
-    int code = out->job->map(item, out, out->job->user);
-    if (code != 0 && out->status == STOOK_OK) {
-        mr__emitter_fail(out, "map", code, NULL);
+    out->window = item->data.data;
+    out->window_room = item->data.size >= 16 ? item->data.size - 15 : 0;
+    int code = job->attempts > 1 || job->most_bad_items > 0 ? map_staged(out, item)
+                                                            : job->map(item, out, job->user);
+    out->items++;
+    if (code != 0) {
+        fail_item(out, code);
+    }
+    if (out->fails_late) {
+        mr__emitter_flush(out);
     }
     out->item = NULL;
     return out->status == STOOK_OK;
@@ -140,8 +451,14 @@ bool mr_values_next(mr_values *values, struct mr_slice *ret_value)
         if (values->next == values->end) {
             return false;
         }
-        *ret_value = values->next++->pair.value;
+        *ret_value = mr__packed_pair(values->next++->at).value;
         return true;
     }
-    return mr__cursor_next(&values->cursor, ret_value);
+    if (values->only) {
+        *ret_value = *values->only;
+        values->only = NULL;
+        return true;
+    }
+    return values->group ? mr__group_next(values->group, ret_value)
+                         : mr__cursor_next(&values->cursor, ret_value);
 }

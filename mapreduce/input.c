@@ -3,13 +3,14 @@
  * The input of a job: is the description sound, how long is it, where is it cut; and the walk over
  * the items of an array. Texts are read in text.c.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "mr_internal.h"
 
 /* Automatic chunks: so many for each worker, evening out items of unequal length; for texts within
  * bounds that keep the cost of a task and its buffer small. */
-enum { CHUNKS_PER_WORKER = 8, SMALLEST_TEXT_CHUNK = 1 << 16, LARGEST_TEXT_CHUNK = 1 << 20 };
+enum { CHUNKS_PER_WORKER = 8, SMALLEST_TEXT_CHUNK = 1 << 16, LARGEST_TEXT_CHUNK = 1 << 18 };
 
 struct mr_input mr_input_array(const void *items, size_t count, size_t item_size)
 {
@@ -42,6 +43,18 @@ static enum stook_status invalid(struct mr_error *ret_error, const char *what)
     return mr__error_set(ret_error, STOOK_INVALID, MR_PHASE_NONE, 0, "%s", what);
 }
 
+bool mr_job_is_portable(const struct mr_job *job, char *why, size_t size)
+{
+    if (!job->keys) {
+        return true;
+    }
+    if (why && size > 0) {
+        snprintf(why, size,
+                 "the job is not portable: its keys are compared by functions of its own");
+    }
+    return false;
+}
+
 enum stook_status mr__job_check(const struct mr_job *job, struct mr_error *ret_error)
 {
     if (!job) {
@@ -59,8 +72,24 @@ enum stook_status mr__job_check(const struct mr_job *job, struct mr_error *ret_e
     if (job->partitions > MR_MAX_PARTITIONS) {
         return invalid(ret_error, "job.partitions is more than MR_MAX_PARTITIONS");
     }
-    if (job->order != MR_ORDER_NONE && job->order != MR_ORDER_KEY) {
+    if ((unsigned)job->order > MR_ORDER_PAIR) {
         return invalid(ret_error, "job.order is unknown");
+    }
+    if (job->order == MR_ORDER_PAIR && !job->compare) {
+        return invalid(ret_error, "job.order is MR_ORDER_PAIR, but job.compare is NULL");
+    }
+    if (job->keys && (!job->keys->hash || !job->keys->compare)) {
+        return invalid(ret_error, "job.keys lacks hash or compare");
+    }
+    char why[128];
+    if (job->ranks > MR_MAX_RANKS) {
+        return invalid(ret_error, "job.ranks is more than MR_MAX_RANKS");
+    }
+    if (job->ranks > 0 && !mr_job_is_portable(job, why, sizeof why)) {
+        return invalid(ret_error, why);
+    }
+    if (job->memory_limit > 0 && job->memory_limit < MR_LEAST_MEMORY) {
+        return invalid(ret_error, "job.memory_limit is less than MR_LEAST_MEMORY");
     }
     if (job->progress_period_ns < 0) {
         return invalid(ret_error, "job.progress_period_ns is negative");

@@ -1,109 +1,277 @@
 /* SPDX-License-Identifier: MIT
  *
- * Lists of pairs, and the result of a job: lists that were each sorted by their own task are merged
- * while they are read, by a binary heap of their heads.
+ * The result of a job: pairs that lie in the tables of its groups, or in lists; and, if they have an
+ * order, an array that leads to them in that order.
  */
 #include <stdlib.h>
 #include <string.h>
 #include "mr_internal.h"
 
-/* --- lists ------------------------------------------------------------------------------------ */
+/* --- where pairs lie -------------------------------------------------------------------------- */
 
-static uint64_t prefix_of(struct mr_slice key)
+static struct mr_pair pair_of_slot(const void *at)
 {
-    const unsigned char *bytes = key.data;
-    uint64_t prefix = 0;
+    const struct mr__slot *slot = at;
+    struct mr__cursor cursor = mr__slot_values(slot);
+    struct mr_pair pair = {.key = mr__slot_key(slot)};
 
-    for (size_t i = 0; i < 8; i++) {
-        prefix = prefix << 8 | (i < key.size ? bytes[i] : 0);
-    }
-    return prefix;
+    mr__cursor_next(&cursor, &pair.value);
+    return pair;
 }
 
-bool mr__list_add(struct mr__list *list, struct mr__arena *arena, struct mr_slice key,
-                  struct mr_slice value)
+/* The next taken slot of the groups; NULL: no more. */
+static const struct mr__slot *next_slot(struct mr__walk *walk, const mr_groups *groups)
 {
-    if (list->count == list->capacity) {
-        size_t capacity = list->capacity ? list->capacity * 2 : 8;
-        struct mr__output *bigger = NULL;
-        if (capacity <= SIZE_MAX / 2 / sizeof *bigger) {
-            bigger = realloc(list->outputs, capacity * sizeof *bigger);
+    for (; walk->part < groups->partitions; walk->part++, walk->slot = 0) {
+        const struct mr__table *table = &groups->tables[walk->part];
+        while (walk->slot < table->capacity) {
+            const struct mr__slot *slot = &table->slots[walk->slot++];
+            if (slot->value_kind != MR_VALUE_NONE) {
+                return slot;
+            }
         }
-        if (!bigger) {
-            return false;
-        }
-        list->outputs = bigger;
-        list->capacity = capacity;
     }
-    const void *key_copy = mr__arena_copy(arena, key.data, key.size);
-    const void *value_copy = key_copy ? mr__arena_copy(arena, value.data, value.size) : NULL;
-    if (!value_copy) {
+    return NULL;
+}
+
+/* The list behind that of the walk; NULL: no more. */
+static const struct mr__list *next_list(struct mr__walk *walk, const mr_result *result)
+{
+    if (!result->groups) {
+        return walk->part < result->list_count ? &result->lists[walk->part++] : NULL;
+    }
+    walk->segment = walk->segment ? walk->segment->next : result->groups->store.all;
+    return walk->segment ? &walk->segment->list : NULL;
+}
+
+static const void *next_packed(struct mr__walk *walk, const mr_result *result)
+{
+    for (;;) {
+        const void *packed = mr__list_next(&walk->list);
+        const struct mr__list *list = packed ? NULL : next_list(walk, result);
+        if (!list) {
+            return packed;
+        }
+        walk->list = (struct mr__list_walk){.chunk = list->first};
+    }
+}
+
+static bool is_in_tables(const mr_result *result)
+{
+    return result->groups && result->groups->partitions > 0;
+}
+
+/* The next pair as it lies there; NULL: no more. */
+static const void *next_place(const mr_result *result, struct mr__walk *walk)
+{
+    return is_in_tables(result) ? (const void *)next_slot(walk, result->groups)
+                                : next_packed(walk, result);
+}
+
+static mr__pair_fn *pair_fn(const mr_result *result)
+{
+    return is_in_tables(result) ? pair_of_slot : mr__packed_pair;
+}
+
+/* --- bringing them into order ----------------------------------------------------------------- */
+
+/* Entries that are sorted whenever there is no room for another, so that only the first `wanted` are
+ * kept. */
+struct chooser {
+    const struct mr__order *order;
+    stook_executor *executor;
+    struct mr__entry *entries;
+    size_t capacity;
+    size_t count;
+    size_t wanted;
+};
+
+static enum stook_status choose(struct chooser *chooser, const void *at)
+{
+    if (chooser->count == chooser->capacity) {
+        enum stook_status status = mr__order_sort(
+            chooser->order, chooser->executor, chooser->entries, chooser->count, chooser->wanted);
+        if (status != STOOK_OK) {
+            return status;
+        }
+        chooser->count = chooser->wanted;
+    }
+    chooser->entries[chooser->count++].at = at;
+    return STOOK_OK;
+}
+
+static enum stook_status sort_all(mr_result *result, stook_executor *executor)
+{
+    const struct mr__order order = {.pair_of = pair_fn(result), .job = &result->job};
+    size_t wanted = (size_t)result->count;
+    struct chooser chooser = {.order = &order, .executor = executor, .wanted = wanted};
+    struct mr__walk walk = {.part = 0};
+    enum stook_status status = STOOK_OK;
+    const void *at;
+
+    chooser.capacity = wanted < result->all / 4 ? 2 * wanted + 1024 : (size_t)result->all;
+    if (chooser.capacity > SIZE_MAX / 2 / sizeof *chooser.entries) {
+        return STOOK_NOMEM;
+    }
+    result->entries_size = (chooser.capacity + 1) * sizeof *chooser.entries;
+    result->entries = mr__allocate(&result->context->budget, result->entries_size);
+    chooser.entries = result->entries;
+    if (!chooser.entries) {
+        return STOOK_NOMEM;
+    }
+    while (status == STOOK_OK && (at = next_place(result, &walk)) != NULL) {
+        status = choose(&chooser, at);
+    }
+    return status == STOOK_OK
+               ? mr__order_sort(&order, executor, chooser.entries, chooser.count, wanted)
+               : status;
+}
+
+/* --- in files --------------------------------------------------------------------------------- */
+
+static uint64_t pairs_of(const struct mr__runs *runs)
+{
+    uint64_t pairs = 0;
+
+    for (size_t i = 0; i < runs->count; i++) {
+        pairs += runs->all[i].pairs;
+    }
+    return pairs;
+}
+
+/* Takes over the runs there are, and makes runs of all lists if there is one. */
+static enum stook_status take_runs(mr_result *result, const struct mr__result_source *source,
+                                   struct mr_error *ret_error)
+{
+    struct mr__segment *segment =
+        source->groups && source->groups->partitions == 0 ? source->groups->store.all : NULL;
+    enum stook_status status = STOOK_OK;
+    bool is_kept = true;
+
+    for (; segment; segment = segment->next) {
+        is_kept &= mr__runs_append(&result->runs, &segment->list_runs);
+    }
+    for (size_t i = 0; source->runs && i < source->list_count; i++) {
+        is_kept &= mr__runs_append(&result->runs, &source->runs[i]);
+    }
+    if (!is_kept) {
+        return mr__error_plain(ret_error, STOOK_NOMEM, MR_PHASE_REDUCE);
+    }
+    if (result->runs.count == 0 || result->list_count == 0) {
+        return STOOK_OK;
+    }
+    segment = mr__store_lease(source->store, 0);
+    if (!segment) {
+        return mr__error_plain(ret_error, STOOK_NOMEM, MR_PHASE_REDUCE);
+    }
+    for (size_t i = 0; i < result->list_count && status == STOOK_OK; i++) {
+        if (result->lists[i].count > 0) {
+            status = mr__list_spill(result->context, &result->job, segment, &result->lists[i],
+                                    &result->runs, ret_error);
+        }
+    }
+    mr__store_return(source->store, segment);
+    return status;
+}
+
+/* Opens what the walk reads next; false: it has come to the end, or see status. */
+static bool open_runs(mr_result *result)
+{
+    struct mr__budget *budget = &result->context->budget;
+    size_t buffer = mr__merge_buffer(budget, result->runs.count);
+    bool is_open;
+
+    if (result->job.order != MR_ORDER_NONE) {
+        is_open = mr__merge_begin(&result->merge, &result->job, budget, true, result->runs.all,
+                                  result->runs.count, buffer);
+        result->status = result->merge.status;
+        result->code = result->merge.code;
+        return is_open;
+    }
+    if (result->walk.part == result->runs.count) {
         return false;
     }
-    list->outputs[list->count++] = (struct mr__output){
-        .prefix = prefix_of(key),
-        .pair = {mr_slice_of(key_copy, key.size), mr_slice_of(value_copy, value.size)},
-    };
+    if (result->reader.buffer) {
+        mr__reader_fini(&result->reader);
+    }
+    is_open = mr__reader_begin(&result->reader, budget, &result->runs.all[result->walk.part++],
+                               mr__merge_buffer(budget, 1));
+    result->status = is_open ? STOOK_OK : STOOK_NOMEM;
+    return is_open;
+}
+
+static void close_runs(mr_result *result)
+{
+    mr__merge_end(&result->merge);
+    if (result->reader.buffer) {
+        mr__reader_fini(&result->reader);
+    }
+}
+
+static bool next_of_runs(mr_result *result, struct mr_pair *ret_pair)
+{
+    if (result->job.order != MR_ORDER_NONE) {
+        if ((!result->merge.heads && !open_runs(result)) ||
+            !mr__merge_next(&result->merge, ret_pair)) {
+            result->status = result->merge.status;
+            result->code = result->merge.code;
+            return false;
+        }
+        return true;
+    }
+    while (!result->reader.buffer || !mr__reader_next(&result->reader, ret_pair)) {
+        result->status = result->reader.status;
+        result->code = result->reader.code;
+        if (result->status != STOOK_OK || !open_runs(result)) {
+            return false;
+        }
+    }
     return true;
 }
 
-static int slice_compare(struct mr_slice a, struct mr_slice b)
-{
-    size_t common = a.size < b.size ? a.size : b.size;
-    int order = common > 0 ? memcmp(a.data, b.data, common) : 0;
-    return order != 0 ? order : (a.size > b.size) - (a.size < b.size);
-}
+/* --- the result ------------------------------------------------------------------------------- */
 
-int mr__output_compare(const void *a, const void *b)
-{
-    const struct mr__output *x = a;
-    const struct mr__output *y = b;
-
-    if (x->prefix != y->prefix) {
-        return x->prefix < y->prefix ? -1 : 1;
-    }
-    int order = slice_compare(x->pair.key, y->pair.key);
-    return order != 0 ? order : slice_compare(x->pair.value, y->pair.value);
-}
-
-void mr__list_sort(struct mr__list *list)
-{
-    if (list->count > 1) {
-        qsort(list->outputs, list->count, sizeof *list->outputs, mr__output_compare);
-    }
-}
-
-void mr__list_fini(struct mr__list *list)
-{
-    free(list->outputs);
-    *list = (struct mr__list){0};
-}
-
-/* --- results ---------------------------------------------------------------------------------- */
-
-mr_result *mr__result_create(struct mr__store *store, struct mr__list **lists, size_t list_count,
-                             enum mr_order order)
+enum stook_status mr__result_create(const struct mr__result_source *source,
+                                    stook_executor *executor, mr_result **ret_result,
+                                    struct mr_error *ret_error)
 {
     mr_result *result = calloc(1, sizeof *result);
+
     if (!result) {
-        return NULL;
+        return mr__error_plain(ret_error, STOOK_NOMEM, MR_PHASE_REDUCE);
     }
-    result->runs = malloc((list_count + 1) * sizeof *result->runs);
-    if (!result->runs || !mr__store_init(&result->store, 0)) {
-        free(result->runs);
-        free(result);
-        return NULL;
+    result->context = mr__context_retain(source->context);
+    result->job = *source->job;
+    if (source->groups) {
+        result->groups = mr__groups_retain(source->groups);
+        result->all = source->groups->count;
+    } else {
+        result->lists = *source->lists;
+        result->list_count = source->list_count;
+        *source->lists = NULL;
+        for (size_t i = 0; i < result->list_count; i++) {
+            result->all += result->lists[i].count;
+        }
     }
-    mr__store_move(&result->store, store);
-    result->lists = *lists;
-    *lists = NULL;
-    result->list_count = list_count;
-    result->order = order;
-    for (size_t i = 0; i < list_count; i++) {
-        result->count += result->lists[i].count;
+    enum stook_status status = take_runs(result, source, ret_error);
+    if (result->runs.count > 0) {
+        result->all = pairs_of(&result->runs);
     }
-    mr_result_rewind(result);
-    return result;
+    bool is_cut = result->job.top > 0 && result->job.top < result->all;
+    result->count = is_cut ? result->job.top : result->all;
+    if (status == STOOK_OK && result->job.order != MR_ORDER_NONE && result->runs.count == 0) {
+        status = sort_all(result, executor);
+        mr__error_plain(status == STOOK_OK ? NULL : ret_error, status, MR_PHASE_REDUCE);
+    }
+    if (status != STOOK_OK) {
+        mr_result_destroy(result);
+        return status;
+    }
+    mtx_lock(&result->context->mutex);
+    result->context->stats.results = result->count;
+    mtx_unlock(&result->context->mutex);
+    *ret_result = result;
+    return STOOK_OK;
 }
 
 void mr_result_destroy(mr_result *result)
@@ -115,8 +283,11 @@ void mr_result_destroy(mr_result *result)
         mr__list_fini(&result->lists[i]);
     }
     free(result->lists);
-    free(result->runs);
-    mr__store_fini(&result->store);
+    close_runs(result);
+    mr__runs_fini(&result->runs);
+    mr__deallocate(&result->context->budget, result->entries, result->entries_size);
+    mr_groups_destroy(result->groups);
+    mr__context_release(result->context);
     free(result);
 }
 
@@ -125,57 +296,39 @@ uint64_t mr_result_count(const mr_result *result)
     return result->count;
 }
 
-/* Restores the heap below `at`, whose run may be too large for its place. */
-static void sift_down(mr_result *result, size_t at)
+enum stook_status mr_result_status(const mr_result *result, struct mr_error *ret_error)
 {
-    struct mr__run *runs = result->runs;
-
-    for (;;) {
-        size_t least = at;
-        for (size_t child = 2 * at + 1; child <= 2 * at + 2 && child < result->run_count; child++) {
-            if (mr__output_compare(runs[child].next, runs[least].next) < 0) {
-                least = child;
-            }
-        }
-        if (least == at) {
-            return;
-        }
-        struct mr__run run = runs[at];
-        runs[at] = runs[least];
-        runs[least] = run;
-        at = least;
+    if (result->status == STOOK_IO) {
+        mr__error_set(ret_error, STOOK_IO, MR_PHASE_OUTPUT, result->code,
+                      "cannot read what exceeded the memory limit: %s", strerror(result->code));
+    } else if (result->status != STOOK_OK) {
+        mr__error_plain(ret_error, result->status, MR_PHASE_OUTPUT);
     }
+    return result->status;
 }
 
 void mr_result_rewind(mr_result *result)
 {
-    result->run_count = 0;
-    for (size_t i = 0; i < result->list_count; i++) {
-        const struct mr__list *list = &result->lists[i];
-        if (list->count > 0) {
-            result->runs[result->run_count++] =
-                (struct mr__run){list->outputs, list->outputs + list->count};
-        }
-    }
-    if (result->order == MR_ORDER_KEY) {
-        for (size_t i = result->run_count / 2; i > 0; i--) {
-            sift_down(result, i - 1);
-        }
-    }
+    result->given = 0;
+    result->walk = (struct mr__walk){.part = 0};
+    result->status = STOOK_OK;
+    close_runs(result);
+    result->reader = (struct mr__reader){.buffer = NULL};
 }
 
 bool mr_result_next(mr_result *result, struct mr_pair *ret_pair)
 {
-    if (result->run_count == 0) {
+    if (result->given == result->count) {
         return false;
     }
-    struct mr__run *first = &result->runs[0];
-    *ret_pair = first->next->pair;
-    if (++first->next == first->end) {
-        *first = result->runs[--result->run_count];
+    if (result->runs.count > 0) {
+        bool is_given = result->status == STOOK_OK && next_of_runs(result, ret_pair);
+        result->given += is_given;
+        return is_given;
     }
-    if (result->order == MR_ORDER_KEY) {
-        sift_down(result, 0);
-    }
+    const void *at =
+        result->entries ? result->entries[result->given].at : next_place(result, &result->walk);
+    result->given++;
+    *ret_pair = pair_fn(result)(at);
     return true;
 }

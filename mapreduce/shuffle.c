@@ -8,14 +8,15 @@
 
 /* --- merging one partition -------------------------------------------------------------------- */
 
-static void fail_merge(mr_batch *batch, enum stook_status status, int code, struct mr_slice key)
+static void fail_merge(mr_batch *batch, enum stook_status status, const struct mr__fold *fold)
 {
     struct mr_error error;
     char quoted[MR_KEY_TEXT];
 
     if (status == STOOK_TASK_FAILED) {
-        mr__error_set(&error, status, MR_PHASE_SHUFFLE, code,
-                      "combine failed with code %d for key %s", code, mr__key_text(key, quoted));
+        mr__error_set(&error, status, MR_PHASE_SHUFFLE, fold->code,
+                      "combine failed with code %d for key %s", fold->code,
+                      mr__key_text(fold->failed_key, quoted));
     } else {
         mr__error_plain(&error, status, MR_PHASE_SHUFFLE);
     }
@@ -44,25 +45,77 @@ static int shuffle_task(void *arg, void **ret_value)
     mr_batch *batch = task->batch;
     const mr_groups *groups = batch->groups;
     uint32_t partition = batch->partitions[task->index];
-    struct mr__fold fold = {.combine = batch->job.combine,
-                            .user = batch->job.user,
-                            .arena = &groups->arenas[partition]};
+    struct mr__fold fold = mr__fold_of(&batch->job, &groups->arenas[partition]);
     (void)ret_value;
 
     take_largest(groups, partition);
     for (struct mr__segment *segment = groups->store.all; segment; segment = segment->next) {
-        struct mr_slice key = mr_slice_of(NULL, 0);
         if (mr__control_stopped(&batch->control)) {
             return STOOK_CANCELLED;
         }
         enum stook_status status =
-            mr__table_merge(&groups->tables[partition], &fold, &segment->tables[partition], &key);
+            mr__table_merge(&groups->tables[partition], &fold, &segment->tables[partition]);
         if (status != STOOK_OK) {
-            fail_merge(batch, status, fold.code, key);
+            fail_merge(batch, status, &fold);
             return status;
         }
     }
     return 0;
+}
+
+/* --- when something has been spilled ---------------------------------------------------------- */
+
+/* What a segment still has goes after the rest. */
+static int spill_task(void *arg, void **ret_value)
+{
+    const struct mr__task *task = arg;
+    mr_batch *batch = task->batch;
+    const mr_groups *groups = batch->groups;
+    struct mr__segment *segment = groups->store.all;
+    struct mr_error error = {.status = STOOK_OK};
+    (void)ret_value;
+
+    for (size_t i = 0; i < task->index; i++) {
+        segment = segment->next;
+    }
+    if (groups->partitions > 0) {
+        mr__segment_spill(groups->context, &groups->job, segment, groups->partitions, &error);
+    } else if (segment->list.count > 0) {
+        mr__list_spill(groups->context, &groups->job, segment, &segment->list, &segment->list_runs,
+                       &error);
+    }
+    if (error.status != STOOK_OK) {
+        error.phase = MR_PHASE_SHUFFLE;
+        mr__control_fail(&batch->control, &error);
+    }
+    return (int)error.status;
+}
+
+static size_t count_segments(const mr_groups *groups)
+{
+    size_t count = 0;
+
+    for (const struct mr__segment *segment = groups->store.all; segment; segment = segment->next) {
+        count++;
+    }
+    return count;
+}
+
+/* Brings the runs of each partition together. */
+static enum stook_status collect_runs(mr_groups *groups)
+{
+    groups->runs = calloc(groups->partitions + 1, sizeof *groups->runs);
+    if (!groups->runs) {
+        return STOOK_NOMEM;
+    }
+    for (const struct mr__segment *segment = groups->store.all; segment; segment = segment->next) {
+        for (uint32_t i = 0; segment->runs && i < groups->partitions; i++) {
+            if (!mr__runs_append(&groups->runs[i], &segment->runs[i])) {
+                return STOOK_NOMEM;
+            }
+        }
+    }
+    return STOOK_OK;
 }
 
 /* --- groups ----------------------------------------------------------------------------------- */
@@ -74,30 +127,48 @@ static mr_groups *groups_create(mr_batch *batch)
     if (!groups) {
         return NULL;
     }
+    groups->context = batch->context;
+    atomic_init(&groups->refs, 1);
     groups->job = batch->job;
-    groups->partitions = batch->job.partitions;
-    groups->tables = calloc(groups->partitions, sizeof *groups->tables);
-    groups->arenas = calloc(groups->partitions, sizeof *groups->arenas);
-    if (!groups->tables || !groups->arenas || !mr__store_init(&groups->store, groups->partitions)) {
+    groups->partitions = batch->store.partitions;
+    groups->tables = calloc(groups->partitions + 1, sizeof *groups->tables);
+    groups->arenas = calloc(groups->partitions + 1, sizeof *groups->arenas);
+    if (!groups->tables || !groups->arenas ||
+        !mr__store_init(&groups->store, batch->context, groups->partitions)) {
         free(groups->tables);
         free(groups->arenas);
         free(groups);
         return NULL;
+    }
+    for (uint32_t i = 0; i < groups->partitions; i++) {
+        groups->arenas[i].budget = &batch->context->budget;
     }
     mr__store_move(&groups->store, &batch->store);
     batch->is_taken = true;
     return groups;
 }
 
+mr_groups *mr__groups_retain(mr_groups *groups)
+{
+    /* order MR.share rlx: the caller has a reference */
+    mr_a_add_rlx(&groups->refs, 1);
+    return groups;
+}
+
 void mr_groups_destroy(mr_groups *groups)
 {
-    if (!groups) {
+    /* order MR.last acqrel <-> MR.last: the last one sees what the others did */
+    if (!groups || mr_a_sub_acqrel(&groups->refs, 1) > 1) {
         return;
     }
     for (uint32_t i = 0; i < groups->partitions; i++) {
-        mr__table_fini(&groups->tables[i]);
+        mr__table_fini(&groups->tables[i], &groups->context->budget);
         mr__arena_fini(&groups->arenas[i]);
     }
+    for (uint32_t i = 0; groups->runs && i < groups->partitions; i++) {
+        mr__runs_fini(&groups->runs[i]);
+    }
+    free(groups->runs);
     free(groups->tables);
     free(groups->arenas);
     mr__store_fini(&groups->store);
@@ -122,22 +193,54 @@ static bool has_emissions(const mr_groups *groups, uint32_t partition)
 }
 
 /* Merges all partitions, and waits for that. */
-static enum stook_status merge_all(stook_executor *executor, const mr_groups *groups,
+static enum stook_status merge_all(stook_executor *executor, mr_groups *groups,
                                    struct mr_error *ret_error)
 {
-    mr_batch *batch = mr__batch_create(executor, &groups->job, MR_PHASE_SHUFFLE, 0);
-    enum stook_status status =
-        batch ? mr__batch_submit_partitions(batch, shuffle_task, groups, has_emissions)
-              : STOOK_NOMEM;
+    mr_batch *batch = mr__batch_create(groups->context, &groups->job, MR_PHASE_SHUFFLE, 0);
+    /* Ranks see nothing of each other but what has become bytes. */
+    bool has_runs =
+        mr__store_has_runs(&groups->store) || (groups->job.ranks > 1 && groups->partitions > 0);
+    enum stook_status status = STOOK_NOMEM;
 
+    if (batch) {
+        batch->executor = executor;
+    }
+    if (batch && has_runs) {
+        batch->groups = groups;
+        status = mr__batch_submit(batch, spill_task, count_segments(groups));
+    } else if (batch) {
+        status = mr__batch_submit_partitions(batch, shuffle_task, groups, has_emissions);
+    }
     if (status == STOOK_OK) {
         mr__batch_wait(batch);
         status = mr__control_outcome(&batch->control, ret_error);
-    } else {
+        if (status == STOOK_OK && has_runs) {
+            status = collect_runs(groups);
+        }
+    }
+    if (status == STOOK_NOMEM || !batch || !batch->is_submitted) {
         mr__error_plain(ret_error, status, MR_PHASE_SHUFFLE);
     }
     mr_batch_destroy(batch);
     return status;
+}
+
+/* Keys; of what was spilled, pairs. */
+static void count_groups(mr_groups *groups)
+{
+    for (uint32_t i = 0; i < groups->partitions; i++) {
+        groups->count += groups->tables[i].count;
+        mr__context_count_keys(groups->context, groups->tables[i].count);
+        for (size_t j = 0; groups->runs && j < groups->runs[i].count; j++) {
+            groups->count += groups->runs[i].all[j].pairs;
+        }
+    }
+    for (struct mr__segment *segment = groups->store.all; segment; segment = segment->next) {
+        groups->count += segment->list.count;
+        for (size_t j = 0; j < segment->list_runs.count; j++) {
+            groups->count += segment->list_runs.all[j].pairs;
+        }
+    }
 }
 
 enum stook_status mr_shuffle(stook_executor *executor, mr_batch *batch, mr_groups **ret_groups,
@@ -159,9 +262,7 @@ enum stook_status mr_shuffle(stook_executor *executor, mr_batch *batch, mr_group
         mr_groups_destroy(groups);
         return status;
     }
-    for (uint32_t i = 0; i < groups->partitions; i++) {
-        groups->count += groups->tables[i].count;
-    }
+    count_groups(groups);
     *ret_groups = groups;
     return STOOK_OK;
 }

@@ -6,22 +6,30 @@
 #include <stdlib.h>
 #include "mr_internal.h"
 
-bool mr__store_init(struct mr__store *store, uint32_t partitions)
+bool mr__store_init(struct mr__store *store, struct mr__context *context, uint32_t partitions)
 {
+    store->context = context;
     store->all = NULL;
     store->free = NULL;
     store->partitions = partitions;
     store->moved_done = 0;
-    return mtx_init(&store->mutex, mtx_plain) == thrd_success;
+    if (mtx_init(&store->mutex, mtx_plain) != thrd_success) {
+        return false;
+    }
+    mr__context_retain(context);
+    return true;
 }
 
-static struct mr__segment *segment_create(uint32_t partitions)
+static struct mr__segment *segment_create(const struct mr__store *store)
 {
+    uint32_t partitions = store->partitions;
     struct mr__segment *segment = calloc(1, sizeof *segment);
     if (!segment) {
         return NULL;
     }
     atomic_init(&segment->done, 0);
+    segment->arena.budget = &store->context->budget;
+    segment->list.budget = &store->context->budget;
     if (partitions > 0) {
         segment->tables = calloc(partitions, sizeof *segment->tables);
         if (!segment->tables) {
@@ -35,10 +43,16 @@ static struct mr__segment *segment_create(uint32_t partitions)
 static void segment_destroy(struct mr__segment *segment, uint32_t partitions)
 {
     for (uint32_t i = 0; segment->tables && i < partitions; i++) {
-        mr__table_fini(&segment->tables[i]);
+        mr__table_fini(&segment->tables[i], segment->arena.budget);
     }
+    for (uint32_t i = 0; segment->runs && i < partitions; i++) {
+        mr__runs_fini(&segment->runs[i]);
+    }
+    free(segment->runs);
+    mr__runs_fini(&segment->list_runs);
     free(segment->tables);
     free(segment->buffer);
+    mr__list_fini(&segment->list);
     mr__arena_fini(&segment->arena);
     free(segment);
 }
@@ -51,21 +65,27 @@ void mr__store_fini(struct mr__store *store)
         segment_destroy(segment, store->partitions);
     }
     mtx_destroy(&store->mutex);
+    mr__context_release(store->context);
 }
 
-struct mr__segment *mr__store_lease(struct mr__store *store)
+struct mr__segment *mr__store_lease(struct mr__store *store, uint32_t rank)
 {
     mtx_lock(&store->mutex);
-    struct mr__segment *segment = store->free;
+    struct mr__segment **link = &store->free;
+    while (*link && (*link)->rank != rank) {
+        link = &(*link)->next_free;
+    }
+    struct mr__segment *segment = *link;
     if (segment) {
-        store->free = segment->next_free;
+        *link = segment->next_free;
     }
     mtx_unlock(&store->mutex);
     if (segment) {
         return segment;
     }
-    segment = segment_create(store->partitions);
+    segment = segment_create(store);
     if (segment) {
+        segment->rank = rank;
         mtx_lock(&store->mutex);
         segment->next = store->all;
         store->all = segment;
@@ -98,6 +118,16 @@ void mr__store_move(struct mr__store *to, struct mr__store *from)
         segment->buffer = NULL;
         segment->buffer_size = 0;
     }
+}
+
+bool mr__store_has_runs(const struct mr__store *store)
+{
+    for (const struct mr__segment *segment = store->all; segment; segment = segment->next) {
+        if (segment->runs || segment->list_runs.count > 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 uint64_t mr__store_done(struct mr__store *store)

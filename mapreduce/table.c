@@ -3,14 +3,13 @@
  * Open addressing with linear probing over 32-byte slots; short keys and values live in the slot,
  * the hash is kept beside them, so growing never touches a key and probing rarely compares one.
  *
- * Invariant: at most MAX_LOAD of the slots are taken, so every probe ends.
+ * Invariant: at most three of four slots are taken, so every probe ends.
  */
 #include "table.h"
 #include <assert.h>
-#include <stdlib.h>
 #include <string.h>
 
-enum { FIRST_CAPACITY = 16, MAX_LOAD_NUMERATOR = 5, MAX_LOAD_DENOMINATOR = 8 };
+enum { FIRST_CAPACITY = 16, QUICK_GROWTH = 4096 /* up to which it grows by 4, then by 2 */ };
 
 enum { FIRST_BLOCK = 48, LARGEST_BLOCK = 1 << 15 }; /* payload, bytes */
 
@@ -40,70 +39,152 @@ struct mr_slice mr__slot_key(const struct mr__slot *slot)
                                          : mr_slice_of(slot->key.bytes, slot->key_size);
 }
 
-static bool slot_has_key(const struct mr__slot *slot, struct mr_slice key)
+struct mr__fold mr__fold_of(const struct mr_job *job, struct mr__arena *arena)
 {
-    if (key.size <= MR_INLINE_KEY) {
-        return slot->key_size == key.size &&
-               (key.size == 0 || memcmp(slot->key.bytes, key.data, key.size) == 0);
-    }
-    return slot->key_size == MR_LONG_KEY && slot->key.slice.size == key.size &&
-           memcmp(slot->key.slice.data, key.data, key.size) == 0;
+    struct mr__fold fold = {
+        .combine = job->combine, .keys = job->keys, .user = job->user, .arena = arena};
+
+    fold.folding = !job->combine                ? MR_FOLD_NONE
+                   : job->combine == mr_sum_u64 ? MR_FOLD_SUM_U64
+                   : job->combine == mr_sum_f64 ? MR_FOLD_SUM_F64
+                                                : MR_FOLD_USER;
+    return fold;
 }
 
-/* The slot of the key, or the free slot where it belongs. */
-static struct mr__slot *find(const struct mr__table *table, uint32_t hash, struct mr_slice key)
+/* Have the slots, whose hashes are equal, the same key? */
+static bool is_equal(const struct mr__slot *a, const struct mr__slot *b, const struct mr_keys *keys,
+                     void *user)
+{
+    if (keys) {
+        return keys->compare(mr__slot_key(a), mr__slot_key(b), user) == 0;
+    }
+    if (a->key_size != b->key_size) {
+        return false;
+    }
+    if (a->key_size != MR_LONG_KEY) {
+        return a->key.words[0] == b->key.words[0] && a->key.words[1] == b->key.words[1];
+    }
+    return a->key.slice.size == b->key.slice.size &&
+           memcmp(a->key.slice.data, b->key.slice.data, a->key.slice.size) == 0;
+}
+
+/* The slot that has the key of `wanted`, or the free one where it belongs. */
+static struct mr__slot *find(const struct mr__table *table, const struct mr__slot *wanted,
+                             const struct mr__fold *fold)
 {
     size_t mask = table->capacity - 1;
 
-    for (size_t i = hash & mask;; i = (i + 1) & mask) {
+    for (size_t i = wanted->hash & mask;; i = (i + 1) & mask) {
         struct mr__slot *slot = &table->slots[i];
         /* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult) */
-        if (slot->value_kind == MR_VALUE_NONE || (slot->hash == hash && slot_has_key(slot, key))) {
+        if (slot->value_kind == MR_VALUE_NONE ||
+            (slot->hash == wanted->hash && is_equal(slot, wanted, fold->keys, fold->user))) {
             return slot;
         }
     }
 }
 
-/* Makes room for one more key. */
-static bool table_reserve(struct mr__table *table)
+/* Puts a slot whose key is not in the table to its place; gives that. */
+static void place(struct mr__slot *slots, size_t mask, const struct mr__slot *slot)
 {
-    if ((table->count + 1) * MAX_LOAD_DENOMINATOR <= table->capacity * MAX_LOAD_NUMERATOR) {
-        return true;
+    size_t to = slot->hash & mask;
+
+    /* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult) */
+    while (slots[to].value_kind != MR_VALUE_NONE) {
+        to = (to + 1) & mask;
     }
-    size_t capacity = table->capacity ? table->capacity * 2 : FIRST_CAPACITY;
-    if (capacity > SIZE_MAX / sizeof(struct mr__slot)) {
+    slots[to] = *slot;
+}
+
+enum { MOST_ASIDE = 64 };
+
+/* Spreads the slots of the first half over both halves, the second of which is empty: each stays, or
+ * goes somewhat to the front, or to the second half. The `begin` ones in front of the first free slot
+ * may have come around the end; they are out of the way meanwhile. */
+static void spread(struct mr__slot *slots, size_t half, size_t begin)
+{
+    struct mr__slot aside[MOST_ASIDE];
+
+    for (size_t i = 0; i < begin; i++) {
+        aside[i] = slots[i];
+        slots[i].value_kind = MR_VALUE_NONE;
+    }
+    for (size_t i = begin; i < half; i++) {
+        if (slots[i].value_kind != MR_VALUE_NONE) {
+            struct mr__slot slot = slots[i];
+            slots[i].value_kind = MR_VALUE_NONE;
+            place(slots, 2 * half - 1, &slot);
+        }
+    }
+    for (size_t i = 0; i < begin; i++) {
+        place(slots, 2 * half - 1, &aside[i]);
+    }
+}
+
+/* Doubles a large table without a second one beside it. */
+static bool grow_in_place(struct mr__table *table, struct mr__budget *budget)
+{
+    size_t size = table->capacity * sizeof *table->slots;
+    size_t begin = 0;
+
+    if (size < MR_HUGE) {
+        return false;
+    }
+    while (begin <= MOST_ASIDE && table->slots[begin].value_kind != MR_VALUE_NONE) {
+        begin++;
+    }
+    struct mr__slot *slots = begin > MOST_ASIDE ? NULL : mr__double(budget, table->slots, size);
+    if (!slots) {
+        return false;
+    }
+    spread(slots, table->capacity, begin);
+    table->slots = slots;
+    return true;
+}
+
+/* Moves the slots to a larger array. */
+static bool grow_elsewhere(struct mr__table *table, size_t capacity, struct mr__budget *budget)
+{
+    size_t size = capacity * sizeof(struct mr__slot);
+    struct mr__slot *slots = mr__allocate(budget, size);
+
+    if (!slots) {
         return false;
     }
     /* Not calloc: a fresh page that is read before it is written faults twice, and the second fault
      * stops the other threads for a moment. All slots are marked free in a loop that the analyser of
-     * clang does not follow to its end, hence NOLINT below. */
-    struct mr__slot *slots = malloc(capacity * sizeof *slots);
-    if (!slots) {
-        return false;
-    }
-    for (size_t i = 0; i < capacity; i++) {
+     * clang does not follow to its end, hence NOLINT. */
+    for (size_t i = 0; size < MR_HUGE && i < capacity; i++) {
         slots[i].value_kind = MR_VALUE_NONE;
     }
     for (size_t i = 0; i < table->capacity; i++) {
-        const struct mr__slot *slot = &table->slots[i];
-        if (slot->value_kind != MR_VALUE_NONE) {
-            size_t to = slot->hash & (capacity - 1);
-            /* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult) */
-            while (slots[to].value_kind != MR_VALUE_NONE) {
-                to = (to + 1) & (capacity - 1);
-            }
-            slots[to] = *slot;
+        if (table->slots[i].value_kind != MR_VALUE_NONE) {
+            place(slots, capacity - 1, &table->slots[i]);
         }
     }
-    free(table->slots);
+    mr__deallocate(budget, table->slots, table->capacity * sizeof *slots);
     table->slots = slots;
-    table->capacity = capacity;
     return true;
 }
 
-void mr__table_fini(struct mr__table *table)
+/* Makes room for more keys. */
+static bool grow(struct mr__table *table, struct mr__budget *budget)
 {
-    free(table->slots);
+    size_t capacity = !table->capacity                 ? FIRST_CAPACITY
+                      : table->capacity < QUICK_GROWTH ? table->capacity * 4
+                                                       : table->capacity * 2;
+    if (capacity > SIZE_MAX / 2 / sizeof(struct mr__slot) ||
+        (!grow_in_place(table, budget) && !grow_elsewhere(table, capacity, budget))) {
+        return false;
+    }
+    table->capacity = capacity;
+    table->limit = capacity / 4 * 3;
+    return true;
+}
+
+void mr__table_fini(struct mr__table *table, struct mr__budget *budget)
+{
+    mr__deallocate(budget, table->slots, table->capacity * sizeof *table->slots);
     *table = (struct mr__table){0};
 }
 
@@ -203,15 +284,39 @@ static bool make_list(struct mr__slot *slot, struct mr__arena *arena)
     return true;
 }
 
+/* Folds a value into the one that is there. */
+static enum stook_status combine(struct mr__slot *slot, struct mr__fold *fold,
+                                 struct mr_slice value)
+{
+    void *accumulator =
+        slot->value_kind == MR_VALUE_RECORD ? record_bytes(slot->value.record) : slot->value.bytes;
+    size_t size = slot_value(slot).size;
+
+    if (fold->folding != MR_FOLD_USER) {
+        if (size != 8 || value.size != 8) {
+            fold->failed_key = mr__slot_key(slot);
+            return STOOK_INVALID;
+        }
+        if (fold->folding == MR_FOLD_SUM_U64) {
+            slot->value.u64 += mr_slice_u64(value);
+        } else {
+            slot->value.f64 += mr_slice_f64(value);
+        }
+        return STOOK_OK;
+    }
+    fold->code = fold->combine(mr__slot_key(slot), accumulator, size, value, fold->user);
+    if (fold->code != 0) {
+        fold->failed_key = mr__slot_key(slot);
+        return STOOK_TASK_FAILED;
+    }
+    return STOOK_OK;
+}
+
 static enum stook_status add_value(struct mr__slot *slot, struct mr__fold *fold,
                                    struct mr_slice value)
 {
-    if (fold->combine) {
-        struct mr_slice old = slot_value(slot);
-        void *accumulator = slot->value_kind == MR_VALUE_RECORD ? record_bytes(slot->value.record)
-                                                                : slot->value.bytes;
-        fold->code = fold->combine(mr__slot_key(slot), accumulator, old.size, value, fold->user);
-        return fold->code == 0 ? STOOK_OK : STOOK_TASK_FAILED;
+    if (fold->folding != MR_FOLD_NONE) {
+        return combine(slot, fold, value);
     }
     if (!make_list(slot, fold->arena)) {
         return STOOK_NOMEM;
@@ -224,42 +329,100 @@ static enum stook_status add_value(struct mr__slot *slot, struct mr__fold *fold,
     return STOOK_OK;
 }
 
-enum stook_status mr__table_add(struct mr__table *table, struct mr__fold *fold, uint64_t hash,
-                                struct mr_slice key, struct mr_slice value)
+/* The slot for a key; *ret_is_new: it was free and has the key now, but no value: it is not counted
+ * until it has one. NULL without memory. */
+static struct mr__slot *obtain(struct mr__table *table, struct mr__fold *fold,
+                               const struct mr__slot *key, bool *ret_is_new)
 {
-    if (!table_reserve(table)) {
+    if (table->count == table->limit && !grow(table, fold->arena->budget)) {
+        return NULL;
+    }
+    struct mr__slot *slot = find(table, key, fold);
+    *ret_is_new = slot->value_kind == MR_VALUE_NONE;
+    if (*ret_is_new) {
+        slot->hash = key->hash;
+        slot->key_size = key->key_size;
+        slot->key = key->key;
+        if (key->key_size == MR_LONG_KEY) {
+            slot->key.slice.data =
+                mr__arena_copy(fold->arena, key->key.slice.data, key->key.slice.size);
+            if (!slot->key.slice.data) {
+                return NULL;
+            }
+        }
+    }
+    return slot;
+}
+
+enum stook_status mr__table_add(struct mr__table *table, struct mr__fold *fold,
+                                const struct mr__slot *key, struct mr_slice value)
+{
+    bool is_new;
+    struct mr__slot *slot = obtain(table, fold, key, &is_new);
+
+    if (!slot) {
         return STOOK_NOMEM;
     }
-    struct mr__slot *slot = find(table, (uint32_t)hash, key);
-    if (slot->value_kind != MR_VALUE_NONE) {
+    if (!is_new) {
         return add_value(slot, fold, value);
     }
-    if (key.size <= MR_INLINE_KEY) {
-        slot->key_size = (uint16_t)key.size;
-        if (key.size > 0) {
-            memcpy(slot->key.bytes, key.data, key.size);
-        }
-    } else {
-        slot->key_size = MR_LONG_KEY;
-        slot->key.slice.data = mr__arena_copy(fold->arena, key.data, key.size);
-        slot->key.slice.size = key.size;
-        if (!slot->key.slice.data) {
-            return STOOK_NOMEM;
-        }
+    if (fold->folding >= MR_FOLD_SUM_U64 && value.size != 8) {
+        fold->failed_key = mr__slot_key(key);
+        return STOOK_INVALID;
     }
     if (!set_first_value(slot, fold->arena, value)) {
         return STOOK_NOMEM;
     }
-    slot->hash = (uint32_t)hash;
     table->count++;
     return STOOK_OK;
+}
+
+/* The same for a pair whose value is in its slot, and where sums of u64 are the usual case. */
+static inline enum stook_status add_pending(struct mr__pending *pending, struct mr__fold *fold)
+{
+    const struct mr__slot *wanted = &pending->slot;
+    struct mr__table *table = pending->table;
+
+    if (fold->folding == MR_FOLD_SUM_U64 && !fold->keys && wanted->key_size != MR_LONG_KEY &&
+        wanted->value_kind == MR_VALUE_INLINE + 8) {
+        size_t mask = table->capacity - 1;
+        for (size_t i = wanted->hash & mask; table->capacity > 0; i = (i + 1) & mask) {
+            struct mr__slot *slot = &table->slots[i];
+            if (slot->value_kind == MR_VALUE_NONE) {
+                if (table->count == table->limit) {
+                    break;
+                }
+                *slot = *wanted;
+                table->count++;
+                return STOOK_OK;
+            }
+            if (slot->hash == wanted->hash && slot->key_size == wanted->key_size &&
+                slot->key.words[0] == wanted->key.words[0] &&
+                slot->key.words[1] == wanted->key.words[1]) {
+                slot->value.u64 += wanted->value.u64;
+                return STOOK_OK;
+            }
+        }
+    }
+    return mr__table_add(table, fold, wanted, slot_value(wanted));
+}
+
+enum stook_status mr__table_add_many(struct mr__pending pending[], size_t count,
+                                     struct mr__fold *fold)
+{
+    enum stook_status status = STOOK_OK;
+
+    for (size_t i = 0; i < count && status == STOOK_OK; i++) {
+        status = add_pending(&pending[i], fold);
+    }
+    return status;
 }
 
 /* Puts the values of `from` to those of `slot`, which has the same key. */
 static enum stook_status merge_values(struct mr__slot *slot, struct mr__fold *fold,
                                       struct mr__slot *from)
 {
-    if (fold->combine || from->value_kind != MR_VALUE_LIST) {
+    if (fold->folding != MR_FOLD_NONE || from->value_kind != MR_VALUE_LIST) {
         return add_value(slot, fold, slot_value(from));
     }
     if (!make_list(slot, fold->arena)) {
@@ -273,18 +436,24 @@ static enum stook_status merge_values(struct mr__slot *slot, struct mr__fold *fo
 }
 
 enum stook_status mr__table_merge(struct mr__table *table, struct mr__fold *fold,
-                                  struct mr__table *from, struct mr_slice *ret_failed_key)
+                                  struct mr__table *from)
 {
+    enum { AHEAD = 8 };
+
     for (size_t i = 0; i < from->capacity; i++) {
         struct mr__slot *moved = &from->slots[i];
         enum stook_status status = STOOK_OK;
+        if (i + AHEAD < from->capacity && moved[AHEAD].value_kind != MR_VALUE_NONE &&
+            table->capacity > 0) {
+            __builtin_prefetch(mr__table_home(table, moved[AHEAD].hash), 1);
+        }
         if (moved->value_kind == MR_VALUE_NONE) {
             continue;
         }
-        if (!table_reserve(table)) {
+        if (table->count == table->limit && !grow(table, fold->arena->budget)) {
             return STOOK_NOMEM;
         }
-        struct mr__slot *slot = find(table, moved->hash, mr__slot_key(moved));
+        struct mr__slot *slot = find(table, moved, fold);
         if (slot->value_kind == MR_VALUE_NONE) {
             *slot = *moved;
             table->count++;
@@ -292,11 +461,10 @@ enum stook_status mr__table_merge(struct mr__table *table, struct mr__fold *fold
             status = merge_values(slot, fold, moved);
         }
         if (status != STOOK_OK) {
-            *ret_failed_key = mr__slot_key(slot);
             return status;
         }
     }
-    mr__table_fini(from);
+    mr__table_fini(from, fold->arena->budget);
     return STOOK_OK;
 }
 

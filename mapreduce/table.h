@@ -32,10 +32,11 @@ struct mr__block {
 };
 
 struct mr__slot {
-    uint32_t hash;       /* low half of mr_hash(key) */
+    uint32_t hash;       /* low half of the key's hash */
     uint16_t key_size;   /* up to MR_INLINE_KEY; or MR_LONG_KEY */
     uint16_t value_kind; /* above */
     union {
+        uint64_t words[MR_INLINE_KEY / 8]; /* the bytes, padded with zeros: compared as a whole */
         unsigned char bytes[MR_INLINE_KEY];
         struct mr_slice slice; /* in an arena */
     } key;
@@ -43,7 +44,8 @@ struct mr__slot {
         unsigned char bytes[MR_INLINE_VALUE];
         struct mr__record *record;
         struct mr__block *last;
-        uint64_t alignment;
+        uint64_t u64;
+        double f64;
     } value;
 };
 
@@ -51,28 +53,53 @@ struct mr__table { /* all zero: empty */
     struct mr__slot *slots;
     size_t capacity; /* a power of two, or 0 */
     size_t count;
+    size_t limit; /* so many keys may there be at this capacity */
 };
+
+/* How equal keys become one. Those that the library knows are not called. */
+enum mr__folding { MR_FOLD_NONE, MR_FOLD_USER, MR_FOLD_SUM_U64, MR_FOLD_SUM_F64 };
 
 /* How a pair is put into a table. */
 struct mr__fold {
-    mr_combine_fn *combine; /* NULL: keep every value */
+    enum mr__folding folding; /* MR_FOLD_NONE: keep every value */
+    mr_combine_fn *combine;
+    const struct mr_keys *keys; /* NULL: as bytes */
     void *user;
-    struct mr__arena *arena; /* for what does not fit into slots */
-    int code;                /* out: what combine returned, when that was not 0 */
+    struct mr__arena *arena;    /* for what does not fit into slots */
+    struct mr_slice failed_key; /* out: in an arena or slot that lives on */
+    int code;                   /* out: what combine returned, when that was not 0 */
 };
 
-/* Adds one pair; hash is mr_hash(key). Returns STOOK_OK, STOOK_NOMEM, or STOOK_TASK_FAILED (combine
- * failed: fold->code). After a failure the table is consistent, but the pair may be lost. */
-enum stook_status mr__table_add(struct mr__table *table, struct mr__fold *fold, uint64_t hash,
-                                struct mr_slice key, struct mr_slice value);
+struct mr__fold mr__fold_of(const struct mr_job *job, struct mr__arena *arena);
+
+/* A pair on its way: a slot whose short key and value are in place; a long key's bytes are the
+ * emitter's. */
+struct mr__pending {
+    struct mr__slot slot;
+    struct mr__table *table;
+};
+
+static inline struct mr__slot *mr__table_home(const struct mr__table *table, uint32_t hash)
+{
+    return &table->slots[hash & (table->capacity - 1)];
+}
+
+/* Adds pairs, whose slots were prefetched, in order. Returns STOOK_OK; STOOK_NOMEM; STOOK_TASK_FAILED
+ * (combine failed: fold->code, fold->failed_key); STOOK_INVALID (a value is not of the size that is
+ * added up: fold->failed_key). After a failure the tables are consistent, but pairs may be lost. */
+enum stook_status mr__table_add_many(struct mr__pending pending[], size_t count,
+                                     struct mr__fold *fold);
+
+/* Adds one pair with a value of any size; `slot` has its key. Returns as above. */
+enum stook_status mr__table_add(struct mr__table *table, struct mr__fold *fold,
+                                const struct mr__slot *key, struct mr_slice value);
 
 /* Moves all of `from` into `table`, leaving it empty; keys and values stay in the arenas they are
- * in. Returns as mr__table_add(); *ret_failed_key (in an arena or slot that lives on) tells where
- * combine failed. */
+ * in. Returns as above. */
 enum stook_status mr__table_merge(struct mr__table *table, struct mr__fold *fold,
-                                  struct mr__table *from, struct mr_slice *ret_failed_key);
+                                  struct mr__table *from);
 
-void mr__table_fini(struct mr__table *table);
+void mr__table_fini(struct mr__table *table, struct mr__budget *budget);
 
 /* The key of a slot that is not free; points into the slot or an arena. */
 struct mr_slice mr__slot_key(const struct mr__slot *slot);

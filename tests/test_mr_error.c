@@ -436,8 +436,8 @@ Test(mr_error, missing_callbacks_are_refused, .timeout = 60)
     job.map = NULL;
     must_refuse(&job, "map");
     job = failing_job();
-    job.reduce = NULL;
-    must_refuse(&job, "reduce");
+    job.order = MR_ORDER_PAIR;
+    must_refuse(&job, "compare");
 }
 
 Test(mr_error, wrong_struct_size_is_refused, .timeout = 60)

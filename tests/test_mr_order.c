@@ -232,11 +232,11 @@ Test(mr, B83_hash_is_fixed, .timeout = 60)
         uint64_t hash;
     } known[] = {
         {"", UINT64_C(0xb5282132a07e116e)},
-        {"a", UINT64_C(0x653b1f3351ce4f3e)},
-        {"is", UINT64_C(0xd3574697b193d4b5)},
-        {"Python", UINT64_C(0x3205622d52c2617e)},
+        {"a", UINT64_C(0xe7d1084f238ec755)},
+        {"is", UINT64_C(0x0536d3ffd3b2aa52)},
+        {"Python", UINT64_C(0xa25f4eeb93d4e1ff)},
         {"0123456789abcdef", UINT64_C(0xb203850877f9babc)},
-        {"0123456789abcdefg", UINT64_C(0xb0433a534930ae17)},
+        {"0123456789abcdefg", UINT64_C(0x17eba2f9b935e376)},
     };
     unsigned char bytes[100];
     for (size_t i = 0; i < COUNT_OF(known); i++) {
@@ -245,7 +245,7 @@ Test(mr, B83_hash_is_fixed, .timeout = 60)
     for (size_t i = 0; i < sizeof bytes; i++) {
         bytes[i] = (unsigned char)i;
     }
-    cr_assert_eq(mr_hash(mr_slice_of(bytes, sizeof bytes)), UINT64_C(0x626e6b17a7533be9));
+    cr_assert_eq(mr_hash(mr_slice_of(bytes, sizeof bytes)), UINT64_C(0x25464a705b32efaf));
 }
 
 Test(mr, B83_hash_tells_near_keys_apart, .timeout = 60)

@@ -78,8 +78,7 @@ STOOK_API void mr_groups_destroy(mr_groups *groups);
  * until the batch has ended, and may be reduced several times. Returns, frees and fills as
  * mr_async_map(). Threads: any. Blocks: never, but as stook_executor_submit(). */
 STOOK_API STOOK_NODISCARD enum stook_status mr_async_reduce(stook_executor *executor,
-                                                            const mr_groups *groups,
-                                                            mr_batch **ret_batch,
+                                                            mr_groups *groups, mr_batch **ret_batch,
                                                             struct mr_error *ret_error);
 
 /* Takes the pairs that a reduce batch has emitted, in the job's order; the result is the caller's

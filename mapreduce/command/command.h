@@ -18,6 +18,9 @@ void command_complain(const char *format, ...) __attribute__((format(printf, 1, 
 /* Parses a whole decimal number from 1 to `most`; complains and gives 0 if `text` is none. */
 uint64_t command_parse_number(const char *option, const char *text, uint64_t most);
 
+/* Parses a size of at least `least` bytes, with K, M or G for powers of 1024; as above. */
+uint64_t command_parse_size(const char *option, const char *text, uint64_t least);
+
 /* From now on Ctrl-C ends the process with EXIT_INTERRUPTED: at once, or, between the next two calls,
  * by making command_progress() cancel the job. */
 void command_catch_interrupt(void);

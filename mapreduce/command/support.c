@@ -42,6 +42,29 @@ uint64_t command_parse_number(const char *option, const char *text, uint64_t mos
     return number;
 }
 
+uint64_t command_parse_size(const char *option, const char *text, uint64_t least)
+{
+    static const char units[] = "KMG";
+    char *end = NULL;
+    unsigned shift = 0;
+
+    errno = 0;
+    unsigned long long number = text[0] >= '0' && text[0] <= '9' ? strtoull(text, &end, 10) : 0;
+    if (number > 0 && *end && strchr(units, *end)) {
+        shift = 10 * (unsigned)(strchr(units, *end++) - units + 1);
+    }
+    if (number == 0 || errno != 0 || *end || number > UINT64_MAX >> shift) {
+        command_complain("%s: '%s' is not a size in bytes, or with K, M or G", option, text);
+        return 0;
+    }
+    if ((uint64_t)number << shift < least) {
+        command_complain("%s: '%s' is less than %lluM", option, text,
+                         (unsigned long long)(least >> 20));
+        return 0;
+    }
+    return (uint64_t)number << shift;
+}
+
 /* --- interruption and progress ---------------------------------------------------------------------- */
 
 static volatile sig_atomic_t job_runs;

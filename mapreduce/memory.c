@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Small blocks come from malloc. Large ones come from the system, begin at a huge page, and ask for
+ * huge ones, which saves most misses of the TLB; and they go back at once. Those between share regions
+ * of one huge page, which are cut into leaves: a block is an aligned run of a power of two of them, so
+ * that neighbours that have become free are one again without more ado.
+ */
+#define _GNU_SOURCE /* for MAP_ANONYMOUS, madvise(), mremap() */
+#include "memory.h"
+#include <assert.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+enum { LEAVES = (int)(MR_HUGE / MR_LEAF) };
+
+static_assert(LEAVES == 64, "one word tells which are free");
+
+struct mr__region {
+    struct mr__region *next;
+    uint64_t free; /* a bit for each leaf */
+    char *memory;  /* MR_HUGE bytes */
+};
+
+bool mr__budget_init(struct mr__budget *budget, uint64_t limit)
+{
+    budget->limit = limit;
+    budget->regions = NULL;
+    atomic_init(&budget->used, 0);
+    atomic_init(&budget->peak, 0);
+    return mtx_init(&budget->mutex, mtx_plain) == thrd_success;
+}
+
+void mr__budget_fini(struct mr__budget *budget)
+{
+    mtx_destroy(&budget->mutex);
+}
+
+static void count(struct mr__budget *budget, size_t size)
+{
+    /* order MR.take rlx: a number */
+    uint64_t used = mr_a_add_rlx(&budget->used, size) + size;
+    /* order MR.peak rlx: a number */
+    uint64_t peak = mr_a_load_rlx(&budget->peak);
+
+    /* order MR.raise rlx: a number */
+    while (used > peak && !mr_a_cas_rlx(&budget->peak, &peak, used)) {
+    }
+}
+
+static size_t rounded(size_t size)
+{
+    return (size + MR_HUGE - 1) & ~(MR_HUGE - 1);
+}
+
+static void *map_huge(size_t size)
+{
+    size_t space = rounded(size) + MR_HUGE;
+
+    if (size > SIZE_MAX / 4) {
+        return NULL;
+    }
+    char *mapped = mmap(NULL, space, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (mapped == MAP_FAILED) {
+        return NULL;
+    }
+    size_t before = (size_t)(-(uintptr_t)mapped & (MR_HUGE - 1));
+    if (before > 0) {
+        munmap(mapped, before);
+    }
+    munmap(mapped + before + rounded(size), MR_HUGE - before);
+#ifdef MADV_HUGEPAGE
+    madvise(mapped + before, rounded(size), MADV_HUGEPAGE);
+#endif
+    return mapped + before;
+}
+
+/* --- regions ---------------------------------------------------------------------------------- */
+
+/* How many leaves a block takes: a power of two. */
+static unsigned leaves_of(size_t size)
+{
+    unsigned leaves = 1;
+
+    while (leaves * MR_LEAF < size) {
+        leaves *= 2;
+    }
+    return leaves;
+}
+
+static uint64_t run_at(unsigned leaf, unsigned leaves)
+{
+    return (UINT64_MAX >> (64 - leaves)) << leaf;
+}
+
+/* The first free and aligned run; LEAVES: there is none. */
+static unsigned find_run(uint64_t free, unsigned leaves)
+{
+    for (unsigned leaf = 0; leaf < LEAVES; leaf += leaves) {
+        if ((free & run_at(leaf, leaves)) == run_at(leaf, leaves)) {
+            return leaf;
+        }
+    }
+    return LEAVES;
+}
+
+static struct mr__region *add_region(struct mr__budget *budget)
+{
+    struct mr__region *region = malloc(sizeof *region);
+    char *memory = region ? map_huge(MR_HUGE) : NULL;
+
+    if (!memory) {
+        free(region);
+        return NULL;
+    }
+    *region = (struct mr__region){budget->regions, UINT64_MAX, memory};
+    budget->regions = region;
+    return region;
+}
+
+static void *take_leaves(struct mr__budget *budget, unsigned leaves)
+{
+    struct mr__region *region = budget->regions;
+    unsigned leaf = LEAVES;
+
+    for (; region; region = region->next) {
+        leaf = find_run(region->free, leaves);
+        if (leaf < LEAVES) {
+            break;
+        }
+    }
+    if (!region) {
+        region = add_region(budget);
+        leaf = 0;
+    }
+    if (!region) {
+        return NULL;
+    }
+    region->free &= ~run_at(leaf, leaves);
+    return region->memory + leaf * MR_LEAF;
+}
+
+static void give_leaves(struct mr__budget *budget, char *memory, unsigned leaves)
+{
+    struct mr__region **link = &budget->regions;
+    uintptr_t begin = (uintptr_t)memory & ~(uintptr_t)(MR_HUGE - 1);
+
+    while ((uintptr_t)(*link)->memory != begin) {
+        link = &(*link)->next;
+    }
+    struct mr__region *region = *link;
+    region->free |= run_at((unsigned)((uintptr_t)memory - begin) / (unsigned)MR_LEAF, leaves);
+    if (region->free == UINT64_MAX) {
+        *link = region->next;
+        munmap(region->memory, MR_HUGE);
+        free(region);
+    }
+}
+
+/* --- growing ---------------------------------------------------------------------------------- */
+
+void *mr__double(struct mr__budget *budget, void *memory, size_t size)
+{
+    void *doubled = NULL;
+
+#if defined MREMAP_MAYMOVE && defined MREMAP_FIXED
+    if (size >= MR_HUGE && size == rounded(size) && size <= SIZE_MAX / 8) {
+        doubled = map_huge(2 * size);
+    }
+    /* The old pages go where the first half of the new ones is: nothing is copied or cleared. */
+    if (doubled &&
+        mremap(memory, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, doubled) == MAP_FAILED) {
+        munmap(doubled, 2 * size);
+        doubled = NULL;
+    }
+#else
+    (void)memory;
+#endif
+    if (doubled) {
+        count(budget, size);
+    }
+    return doubled;
+}
+
+/* --- blocks ----------------------------------------------------------------------------------- */
+
+void *mr__allocate(struct mr__budget *budget, size_t size)
+{
+    void *memory;
+
+    if (size < MR_LEAF) {
+        memory = malloc(size);
+    } else if (size >= MR_HUGE) {
+        memory = map_huge(size);
+    } else {
+        mtx_lock(&budget->mutex);
+        memory = take_leaves(budget, leaves_of(size));
+        mtx_unlock(&budget->mutex);
+    }
+    if (memory) {
+        count(budget, size);
+    }
+    return memory;
+}
+
+void mr__deallocate(struct mr__budget *budget, void *memory, size_t size)
+{
+    if (!memory) {
+        return;
+    }
+    /* order MR.give rlx: a number */
+    mr_a_sub_rlx(&budget->used, size);
+    if (size < MR_LEAF) {
+        free(memory);
+    } else if (size >= MR_HUGE) {
+        munmap(memory, rounded(size));
+    } else {
+        mtx_lock(&budget->mutex);
+        give_leaves(budget, memory, leaves_of(size));
+        mtx_unlock(&budget->mutex);
+    }
+}

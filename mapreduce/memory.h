@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The memory of a job, all of which is counted; and large blocks of it in huge pages.
+ */
+#ifndef MR_MEMORY_H
+#define MR_MEMORY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <threads.h>
+#include "mr_platform.h"
+
+struct mr__region;
+
+struct mr__budget {
+    uint64_t limit; /* constant; bytes, 0: none */
+    _Atomic(uint64_t) used;
+    _Atomic(uint64_t) peak;
+    mtx_t mutex; /* guards the rest */
+    struct mr__region *regions;
+};
+
+/* False: there is no mutex to be had. */
+bool mr__budget_init(struct mr__budget *budget, uint64_t limit);
+void mr__budget_fini(struct mr__budget *budget);
+
+static inline uint64_t mr__budget_used(struct mr__budget *budget)
+{
+    /* order MR.used rlx: a number */
+    return mr_a_load_rlx(&budget->used);
+}
+
+static inline uint64_t mr__budget_peak(struct mr__budget *budget)
+{
+    /* order MR.most rlx: a number */
+    return mr_a_load_rlx(&budget->peak);
+}
+
+/* Memory of which the job has `part` of `whole` in use, or more, and should let go of some. */
+static inline bool mr__budget_is_tight(struct mr__budget *budget, unsigned part, unsigned whole)
+{
+    return budget->limit > 0 && mr__budget_used(budget) >= budget->limit / whole * part;
+}
+
+/* `size` bytes, aligned as by malloc, and all zero if they are at least MR_HUGE; NULL without memory.
+ * Powers of two from MR_LEAF on waste nothing. The limit refuses nothing: those who can let go of
+ * memory look at it. */
+#define MR_HUGE ((size_t)1 << 21)
+#define MR_LEAF ((size_t)1 << 15)
+void *mr__allocate(struct mr__budget *budget, size_t size);
+
+/* Makes a block of at least MR_HUGE twice as large without touching what is in it; the new half is all
+ * zero. NULL: it cannot be done that way, and nothing has changed. */
+void *mr__double(struct mr__budget *budget, void *memory, size_t size);
+
+/* What mr__allocate() gave for `size` bytes; NULL is allowed. */
+void mr__deallocate(struct mr__budget *budget, void *memory, size_t size);
+
+#endif
