@@ -41,12 +41,15 @@ STOOK_API void mr_result_destroy(mr_result *result);
 enum mr_format {
     MR_FORMAT_BYTES = 0, /* as they are */
     MR_FORMAT_U64,       /* uint64_t, decimal */
-    MR_FORMAT_F64        /* double, the shortest decimal that gives it back */
+    MR_FORMAT_F64        /* double: "inf", "-inf", "nan", or printf's %.Ng with the least N that
+                            gives it back, and a point whatever the locale */
 };
 
-/* Writes the pairs that are left to a descriptor: KEY<TAB>VALUE<newline> each. Returns: STOOK_OK;
- * STOOK_IO; STOOK_NOMEM; STOOK_INVALID (a value is no number of 8 bytes); ret_error (may be NULL) is
- * filled. */
+/* Writes the pairs that are left to a descriptor: KEY<TAB>VALUE<newline> each, bytes as they are.
+ * On failure an unknown part has been written; mr_result_rewind() comes before another attempt.
+ * Returns: STOOK_OK; STOOK_IO (also a pipe that nobody reads, if the program ignores SIGPIPE);
+ * STOOK_NOMEM; STOOK_INVALID (a value is no number of 8 bytes). ret_error (may be NULL) is filled
+ * on failure. Blocks: until all is written, also where the descriptor does not. */
 STOOK_API STOOK_NODISCARD enum stook_status mr_result_write(mr_result *result, int descriptor,
                                                             enum mr_format value_format,
                                                             struct mr_error *ret_error);

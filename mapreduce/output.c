@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Writing a result: its pairs as lines to a descriptor.
+ */
+#define _POSIX_C_SOURCE 200809L
+#define _FILE_OFFSET_BITS 64
+#include <errno.h>
+#include <float.h>
+#include <math.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "mr_internal.h"
+
+enum {
+    BUFFER_SIZE = 1 << 17,      /* bytes; a write for so many costs little beside filling it */
+    LONG_SIZE = BUFFER_SIZE / 4 /* so much is not copied into the buffer */
+};
+
+/* "cannot WHAT TARGET: why" */
+static enum stook_status io_error(struct mr_error *error, int code, const char *what,
+                                  const char *target)
+{
+    char reason[64] = "unknown error";
+
+    (void)strerror_r(code, reason, sizeof reason);
+    return mr__error_set(error, STOOK_IO, MR_PHASE_OUTPUT, code, "cannot %s %s: %s", what, target,
+                         reason);
+}
+
+static enum stook_status invalid(struct mr_error *error, const char *what)
+{
+    return mr__error_set(error, STOOK_INVALID, MR_PHASE_OUTPUT, 0, "%s", what);
+}
+
+/* --- numbers as text -------------------------------------------------------------------------- */
+
+enum { NUMBER_SIZE = 64 }; /* room for any of them */
+
+/* Four digits of a number below 10,000. */
+static inline void put_four(char *at, unsigned number)
+{
+    static const char pairs[] = "00010203040506070809101112131415161718192021222324"
+                                "25262728293031323334353637383940414243444546474849"
+                                "50515253545556575859606162636465666768697071727374"
+                                "75767778798081828384858687888990919293949596979899";
+    memcpy(at, pairs + (size_t)(number / 100 * 2), 2);
+    memcpy(at + 2, pairs + (size_t)(number % 100 * 2), 2);
+}
+
+/* Returns the end of the decimal that it puts at `at`. Few branches: the lengths of numbers that
+ * follow each other are hard to predict. */
+static char *put_u64(char *at, uint64_t number)
+{
+    if (number < 10000) {
+        char digits[8] = {0};
+        size_t size = (size_t)1 + (number >= 10) + (number >= 100) + (number >= 1000);
+        put_four(digits, (unsigned)number);
+        memcpy(at, digits + 4 - size, 4); /* always four: what is too much is overwritten */
+        return at + size;
+    }
+    char *end = put_u64(at, number / 10000);
+    put_four(end, (unsigned)(number % 10000));
+    return end + 4;
+}
+
+/* Where the locale has another decimal point, which may be several bytes. */
+static char *with_point(char *text)
+{
+    size_t before = strspn(text, "-0123456789");
+    size_t point = strcspn(text + before, "0123456789e");
+
+    if (point > 0) {
+        text[before] = '.';
+        memmove(text + before + 1, text + before + point, strlen(text + before + point) + 1);
+    }
+    return text + strlen(text);
+}
+
+static char *put_f64(char *at, double number)
+{
+    if (isnan(number)) {
+        memcpy(at, "nan", 3);
+        return at + 3;
+    }
+    if (signbit(number)) {
+        *at++ = '-';
+        number = -number;
+    }
+    if (isinf(number)) {
+        memcpy(at, "inf", 3);
+        return at + 3;
+    }
+    if (number < 1e15 && number == (double)(uint64_t)number) {
+        return put_u64(at, (uint64_t)number); /* what %.15g would give */
+    }
+    /* Up to 15 digits survive in a normal number, so %.15g has no more than it needs. */
+    int digits = number < DBL_MIN ? 1 : DBL_DIG;
+    do {
+        snprintf(at, NUMBER_SIZE - 1, "%.*g", digits, number);
+    } while (++digits <= DBL_DECIMAL_DIG && strtod(at, NULL) != number);
+    return with_point(at);
+}
+
+/* --- pairs to a file -------------------------------------------------------------------------- */
+
+struct writer {
+    mr_result *result;
+    enum mr_format format;
+    char *buffer; /* BUFFER_SIZE bytes */
+    size_t used;
+    int file;
+    const char *target; /* the file, for messages */
+    struct mr_error *error;
+    enum stook_status status; /* of what failed, if something did; the error is filled */
+};
+
+static enum stook_status writer_init(struct writer *writer, mr_result *result,
+                                     enum mr_format format, struct mr_error *error)
+{
+    *writer = (struct writer){.result = result, .format = format, .file = -1, .error = error};
+    if (format != MR_FORMAT_BYTES && format != MR_FORMAT_U64 && format != MR_FORMAT_F64) {
+        return invalid(error, "value_format is unknown");
+    }
+    writer->buffer = malloc(BUFFER_SIZE);
+    return writer->buffer ? STOOK_OK : mr__error_plain(error, STOOK_NOMEM, MR_PHASE_OUTPUT);
+}
+
+static void writer_fini(struct writer *writer)
+{
+    free(writer->buffer);
+}
+
+/* However many calls it takes. */
+static bool write_all(struct writer *writer, const char *data, size_t size)
+{
+    while (size > 0) {
+        ssize_t written = write(writer->file, data, size);
+        if (written > 0) {
+            data += written;
+            size -= (size_t)written;
+        } else if (written < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+            struct pollfd until = {.fd = writer->file, .events = POLLOUT};
+            (void)poll(&until, 1, -1); /* if it fails, the next write tells why */
+        } else if (written == 0 || errno != EINTR) {
+            writer->status =
+                io_error(writer->error, written < 0 ? errno : EIO, "write to", writer->target);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool flush(struct writer *writer)
+{
+    size_t used = writer->used;
+
+    writer->used = 0;
+    return write_all(writer, writer->buffer, used);
+}
+
+/* Puts bytes, and one more behind them. */
+static inline bool put(struct writer *writer, struct mr_slice bytes, char end)
+{
+    if (bytes.size >= BUFFER_SIZE - writer->used) {
+        if (!flush(writer)) {
+            return false;
+        }
+        if (bytes.size >= LONG_SIZE) {
+            if (!write_all(writer, bytes.data, bytes.size)) {
+                return false;
+            }
+            bytes.size = 0;
+        }
+    }
+    if (bytes.size > 0) { /* else data may be NULL */
+        memcpy(writer->buffer + writer->used, bytes.data, bytes.size);
+    }
+    writer->used += bytes.size;
+    writer->buffer[writer->used++] = end;
+    return true;
+}
+
+static bool put_number(struct writer *writer, const struct mr_pair *pair)
+{
+    if (pair->value.size != 8) {
+        char key[MR_KEY_TEXT];
+        writer->status = mr__error_set(writer->error, STOOK_INVALID, MR_PHASE_OUTPUT, 0,
+                                       "the value of key %s has %zu bytes: a %s has 8",
+                                       mr__key_text(pair->key, key), pair->value.size,
+                                       writer->format == MR_FORMAT_U64 ? "uint64_t" : "double");
+        return false;
+    }
+    if (BUFFER_SIZE - writer->used < NUMBER_SIZE && !flush(writer)) {
+        return false;
+    }
+    char *at = writer->buffer + writer->used;
+    char *end = writer->format == MR_FORMAT_U64 ? put_u64(at, mr_slice_u64(pair->value))
+                                                : put_f64(at, mr_slice_f64(pair->value));
+    *end++ = '\n';
+    writer->used = (size_t)(end - writer->buffer);
+    return true;
+}
+
+/* Writes the next pairs, `most` or as many as there are. */
+static enum stook_status write_pairs(struct writer *writer, uint64_t most)
+{
+    struct mr_pair pair;
+
+    for (uint64_t i = 0; i < most; i++) {
+        if (!mr_result_next(writer->result, &pair)) {
+            enum stook_status status = mr_result_status(writer->result, writer->error);
+            if (status != STOOK_OK) {
+                return status;
+            }
+            break;
+        }
+        if (!put(writer, pair.key, '\t') ||
+            !(writer->format == MR_FORMAT_BYTES ? put(writer, pair.value, '\n')
+                                                : put_number(writer, &pair))) {
+            return writer->status;
+        }
+    }
+    return flush(writer) ? STOOK_OK : writer->status;
+}
+
+enum stook_status mr_result_write(mr_result *result, int descriptor, enum mr_format value_format,
+                                  struct mr_error *ret_error)
+{
+    struct writer writer;
+    char target[32];
+
+    if (!result) {
+        return invalid(ret_error, "result is NULL");
+    }
+    enum stook_status status = writer_init(&writer, result, value_format, ret_error);
+    if (status == STOOK_OK) {
+        snprintf(target, sizeof target, "descriptor %d", descriptor);
+        writer.file = descriptor;
+        writer.target = target;
+        status = write_pairs(&writer, UINT64_MAX);
+    }
+    writer_fini(&writer);
+    return status;
+}
