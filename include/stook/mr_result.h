@@ -54,10 +54,12 @@ STOOK_API STOOK_NODISCARD enum stook_status mr_result_write(mr_result *result, i
                                                             enum mr_format value_format,
                                                             struct mr_error *ret_error);
 
-/* Writes the same into `parts` files, directory/part-00000 and so on, in order one after the other,
- * and about equally large. Each is written under another name, synchronised, and renamed when
- * it is whole, and directory/_SUCCESS comes last: who finds that finds all. The directory is
- * made if it is not there; a _SUCCESS in it is an error. On failure nothing that was written is left. */
+/* Writes all pairs, from the first, in the same form into `parts` (at least 1) files,
+ * directory/part-00000 and so on, in order one after the other, about as many into each. Each is
+ * written under another name, synchronised, and renamed when it is whole, and directory/_SUCCESS
+ * comes last: who finds that finds all. The directory is made if it is not there (its parents are
+ * not); a _SUCCESS or a part in it is an error (STOOK_IO, EEXIST). On failure nothing that was
+ * written is left. Returns and fills as mr_result_write(). */
 STOOK_API STOOK_NODISCARD enum stook_status
 mr_result_write_parts(mr_result *result, const char *directory, uint32_t parts,
                       enum mr_format value_format, struct mr_error *ret_error);
