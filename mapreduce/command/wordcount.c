@@ -53,29 +53,15 @@ static int tell_progress(const char *tag, uint64_t done, uint64_t not_done, void
 
 /* --- output ----------------------------------------------------------------------------------- */
 
-static void print_pair(struct mr_slice word, uint64_t count)
-{
-    char text[24]; /* by hand: printf would take a third of the time of a sorted run */
-    char *at = text + sizeof text;
-
-    *--at = '\n';
-    do {
-        *--at = (char)('0' + count % 10);
-        count /= 10;
-    } while (count > 0);
-    *--at = '\t';
-    fwrite(word.data, 1, word.size, stdout);
-    fwrite(at, 1, (size_t)(text + sizeof text - at), stdout);
-}
-
 static int print_all(mr_result *result)
 {
-    struct mr_pair pair;
+    struct mr_error error;
 
-    while (!ferror(stdout) && mr_result_next(result, &pair)) {
-        print_pair(pair.key, mr_slice_u64(pair.value));
+    if (mr_result_write(result, STDOUT_FILENO, MR_FORMAT_U64, &error) == STOOK_OK) {
+        return EXIT_SUCCESS;
     }
-    return EXIT_SUCCESS;
+    command_complain("%s", error.message);
+    return EXIT_TROUBLE;
 }
 
 /* --- the command -------------------------------------------------------------------------------------- */
