@@ -148,8 +148,8 @@ static inline void fuzz_job_init(struct fuzz_job *ret, uint64_t *random, unsigne
     }
     if (text) {
         ret->count = items * sizeof *ret->items;
-        ret->source.path = NULL;
-        ret->source.text = mr_slice_of(ret->items, ret->count);
+        const struct mr_source source = {.text = mr_slice_of(ret->items, ret->count)};
+        ret->source = source;
         ret->job.input = mr_input_text(&ret->source, 1);
         ret->job.input.delimiters = "\n \x80\x91";
     } else {

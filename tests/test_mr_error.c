@@ -419,7 +419,7 @@ static void must_refuse(const struct mr_job *job, const char *word)
 
 Test(mr_error, B79_chunk_0_is_refused, .timeout = 60)
 {
-    static const struct mr_source source = {NULL, {"a text", 6}};
+    static const struct mr_source source = {.text = {"a text", 6}};
     struct mr_job job = failing_job();
     job.input.chunk = 0;
     must_refuse(&job, "chunk");

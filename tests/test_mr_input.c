@@ -188,10 +188,8 @@ static void check_texts(const struct mr_slice *texts, size_t count, const char *
     cr_assert_leq(count, MAX_TEXTS);
     for (size_t i = 0; i < count; i++) {
         paths[i] = make_file(texts[i]);
-        memory[i].path = NULL;
-        memory[i].text = texts[i];
-        files[i].path = paths[i];
-        files[i].text = mr_slice_of(NULL, 0);
+        memory[i] = (struct mr_source){.text = texts[i]};
+        files[i] = (struct mr_source){.path = paths[i]};
         both[i] = i % 2 == 0 ? memory[i] : files[i];
     }
     check_chunks(memory, texts, count, delimiters);
@@ -270,7 +268,7 @@ Test(mr_input, B94_record_never_spans_two_sources, .timeout = 240)
 
 Test(mr_input, B94_one_record_in_each_split, .timeout = 60)
 {
-    const struct mr_source source = {NULL, mr_slice_str("a\nb\nc\nd\n")};
+    const struct mr_source source = {.text = mr_slice_str("a\nb\nc\nd\n")};
     stook_executor *executor = must_create(2);
     struct mr_job job = place_job(&source, 1);
     job.input.chunk = 1;
@@ -307,7 +305,7 @@ Test(mr_input, B94_big_text_in_chunks_of_many_sizes, .timeout = 240)
     char *bytes = make_lines(size);
     const struct mr_slice text = mr_slice_of(bytes, size);
     char *path = make_file(text);
-    const struct mr_source sources[] = {{path, {NULL, 0}}, {NULL, text}};
+    const struct mr_source sources[] = {{.path = path}, {.text = text}};
     stook_executor *executor = must_create(4);
     for (size_t s = 0; s < COUNT_OF(sources); s++) {
         struct mr_job job = place_job(&sources[s], 1);
@@ -324,7 +322,7 @@ Test(mr_input, B94_big_text_in_chunks_of_many_sizes, .timeout = 240)
 
 static void check_unreadable(const char *path, int expected_errno)
 {
-    const struct mr_source sources[] = {{NULL, mr_slice_str("good\n")}, {path, {NULL, 0}}};
+    const struct mr_source sources[] = {{.text = mr_slice_str("good\n")}, {.path = path}};
     stook_executor *executor = must_create(2);
     struct mr_job job = place_job(sources, COUNT_OF(sources));
     mr_result *result = UNTOUCHED(mr_result);
@@ -394,7 +392,7 @@ Test(mr_input, file_that_shrinks_meanwhile_is_named, .timeout = 60)
     for (int whole_splits = 0; whole_splits < 2; whole_splits++) {
         shrinking.path = make_file(mr_slice_of(bytes, size));
         atomic_store(&shrinking.calls, 0);
-        const struct mr_source source = {shrinking.path, {NULL, 0}};
+        const struct mr_source source = {.path = shrinking.path};
         struct mr_job job = place_job(&source, 1);
         mr_result *result = UNTOUCHED(mr_result);
         struct mr_error error;

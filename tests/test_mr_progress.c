@@ -86,8 +86,10 @@ Test(mr_progress, B85_counts_items_and_keys_however_chunked, .timeout = 60)
 
 Test(mr_progress, B85_counts_bytes_of_texts, .timeout = 60)
 {
-    static const struct mr_source sources[] = {
-        {NULL, {"one\ntwo\n\nthree", 14}}, {NULL, {"", 0}}, {NULL, {"\n", 1}}, {NULL, {"4 5", 3}}};
+    static const struct mr_source sources[] = {{.text = {"one\ntwo\n\nthree", 14}},
+                                               {.text = {"", 0}},
+                                               {.text = {"\n", 1}},
+                                               {.text = {"4 5", 3}}};
     stook_executor *executor = must_create(2);
     for (size_t chunk = 1; chunk < 20; chunk++) {
         for (int whole_splits = 0; whole_splits < 2; whole_splits++) {
@@ -107,7 +109,7 @@ Test(mr_progress, B85_counts_bytes_of_texts, .timeout = 60)
 
 Test(mr_progress, B85_empty_input_is_told_once_for_each_phase, .timeout = 60)
 {
-    static const struct mr_source none = {NULL, {NULL, 0}};
+    static const struct mr_source none = {.path = NULL};
     stook_executor *executor = must_create(2);
     struct mr_input inputs[3];
     inputs[0] = mr_input_array(NULL, 0, 1);

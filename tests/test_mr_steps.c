@@ -344,7 +344,7 @@ static int stopped_map(const struct mr_item *item, mr_emitter *out, void *user)
 
 static int stopped_reduce(struct mr_slice key, mr_values *values, mr_emitter *out, void *user)
 {
-    const struct mr_item item = {key, 0, 0};
+    const struct mr_item item = {.data = key};
     (void)values;
     return stopped_map(&item, out, user);
 }
