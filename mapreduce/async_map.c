@@ -4,18 +4,21 @@
  */
 #include "mr_internal.h"
 
-static int map_task(void *arg, void **ret_value)
+/* The rank that a split is mapped by. */
+static uint32_t rank_of(const mr_batch *batch, const struct mr__split *split)
 {
-    const struct mr__task *task = arg;
-    mr_batch *batch = task->batch;
+    uint64_t index = (uint64_t)(split - batch->plan.splits);
     uint32_t ranks = batch->job.ranks ? batch->job.ranks : 1;
-    uint32_t rank = (uint32_t)((uint64_t)task->index * ranks / batch->count);
-    (void)ret_value;
+    return (uint32_t)(index * ranks / batch->plan.count);
+}
 
+enum stook_status mr__batch_map(mr_batch *batch, const struct mr__split *split,
+                                void (*fn)(void *arg, mr_emitter *out), void *arg)
+{
     mr_emitter out = {.job = &batch->job,
                       .control = &batch->control,
                       .context = batch->context,
-                      .segment = mr__store_lease(&batch->store, rank),
+                      .segment = mr__store_lease(&batch->store, rank_of(batch, split)),
                       .phase = MR_PHASE_MAP};
     if (!out.segment) {
         mr__emitter_fail_plain(&out, STOOK_NOMEM);
@@ -23,11 +26,52 @@ static int map_task(void *arg, void **ret_value)
     }
     mr__task_begin(&out);
     mr__emitter_begin(&out);
-    mr__map_split(&batch->plan, &batch->plan.splits[task->index], &out);
+    fn(arg, &out);
     mr__emitter_end(&out);
     mr__task_end(&out);
     mr__store_return(&batch->store, out.segment);
     return out.status;
+}
+
+static void map_range(void *arg, mr_emitter *out)
+{
+    const struct mr__task *task = arg;
+    const struct mr__plan *plan = &task->batch->plan;
+
+    mr__map_range(plan, &plan->splits[task->index], out);
+}
+
+static int map_task(void *arg, void **ret_value)
+{
+    const struct mr__task *task = arg;
+    mr_batch *batch = task->batch;
+    const struct mr__split *split = &batch->plan.splits[task->index];
+    (void)ret_value;
+
+    return split->way == MR_WAY_RANGE ? mr__batch_map(batch, split, map_range, arg)
+                                      : mr__feed_run(batch->feed, split);
+}
+
+/* Makes the plan, and what its splits need, and submits their tasks. */
+static enum stook_status begin(mr_batch *batch, struct mr_error *ret_error)
+{
+    struct mr__plan *plan = &batch->plan;
+    enum stook_status status = mr__plan_make(
+        plan, &batch->job.input, stook_executor_worker_count(batch->executor), ret_error);
+
+    if (status != STOOK_OK) {
+        return status;
+    }
+    batch->total = plan->total;
+    if (plan->is_fed) {
+        status = mr__feed_create(&batch->feed, batch, &batch->job, plan, &batch->control,
+                                 &batch->context->budget, NULL, ret_error);
+        if (status != STOOK_OK) {
+            return status;
+        }
+    }
+    status = mr__batch_submit(batch, map_task, plan->count);
+    return status == STOOK_OK ? status : mr__error_plain(ret_error, status, MR_PHASE_NONE);
 }
 
 enum stook_status mr__async_map(struct mr__context *context, const struct mr_job *job,
@@ -40,15 +84,7 @@ enum stook_status mr__async_map(struct mr__context *context, const struct mr_job
         return mr__error_plain(ret_error, STOOK_NOMEM, MR_PHASE_NONE);
     }
     batch->job.partitions = partitions;
-    enum stook_status status = mr__plan_make(
-        &batch->plan, &job->input, stook_executor_worker_count(context->executor), ret_error);
-    if (status == STOOK_OK) {
-        batch->total = batch->plan.total;
-        status = mr__batch_submit(batch, map_task, batch->plan.count);
-        if (status != STOOK_OK) {
-            mr__error_plain(ret_error, status, MR_PHASE_NONE);
-        }
-    }
+    enum stook_status status = begin(batch, ret_error);
     if (status != STOOK_OK) {
         mr_batch_destroy(batch);
         return status;

@@ -29,10 +29,16 @@ mr_batch *mr__batch_create(struct mr__context *context, const struct mr_job *job
     return batch;
 }
 
-enum stook_status mr__batch_submit(mr_batch *batch, stook_task_fn *fn, size_t count)
+struct stook_submit_options mr__batch_options(const mr_batch *batch)
 {
     struct stook_submit_options options = STOOK_SUBMIT_OPTIONS_INIT;
 
+    options.client = batch->job.client;
+    return options;
+}
+
+enum stook_status mr__batch_submit(mr_batch *batch, stook_task_fn *fn, size_t count)
+{
     batch->tasks = malloc((count + 1) * sizeof *batch->tasks);
     batch->futures = malloc((count + 1) * sizeof *batch->futures);
     if (!batch->tasks || !batch->futures) {
@@ -42,7 +48,7 @@ enum stook_status mr__batch_submit(mr_batch *batch, stook_task_fn *fn, size_t co
         batch->tasks[i] = (struct mr__task){.batch = batch, .index = i};
     }
     batch->count = count;
-    options.client = batch->job.client;
+    struct stook_submit_options options = mr__batch_options(batch);
     batch->begun_ns = stook_now_ns();
     enum stook_status status = stook_executor_submit_many(
         batch->executor, &options, fn, batch->tasks, count, sizeof *batch->tasks, batch->futures);
@@ -79,10 +85,10 @@ stook_future *const *mr_batch_futures(const mr_batch *batch, size_t *ret_count)
 
 void mr_batch_progress(mr_batch *batch, uint64_t *ret_done, uint64_t *ret_not_done)
 {
-    uint64_t done = mr__store_done(&batch->store);
+    uint64_t done = mr__store_done(&batch->store); /* first: what is done was taken before */
 
     *ret_done = done;
-    *ret_not_done = batch->total - done;
+    *ret_not_done = batch->total + mr__feed_taken(batch->feed) - done;
 }
 
 static void cancel_futures(mr_batch *batch)
@@ -182,6 +188,7 @@ void mr_batch_destroy(mr_batch *batch)
     free(batch->partitions);
     free(batch->futures);
     free(batch->tasks);
+    mr__feed_destroy(batch->feed);
     mr__plan_fini(&batch->plan);
     mr__store_fini(&batch->store);
     mr__control_fini(&batch->control);

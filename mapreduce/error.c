@@ -2,21 +2,35 @@
  *
  * The first error of a phase, and the words for it.
  */
+#define _POSIX_C_SOURCE 200809L
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 #include "mr_internal.h"
 
 bool mr__control_init(struct mr__control *control)
 {
     memset(&control->error, 0, sizeof control->error);
     atomic_init(&control->stopped, false);
+    control->wake = -1;
     return mtx_init(&control->mutex, mtx_plain) == thrd_success;
 }
 
 void mr__control_fini(struct mr__control *control)
 {
     mtx_destroy(&control->mutex);
+}
+
+/* Whoever waits for input looks again. The pipe is empty, so this does not block. */
+static void wake_reader(const struct mr__control *control)
+{
+    int kept = errno;
+
+    while (control->wake >= 0 && write(control->wake, "", 1) < 0 && errno == EINTR) {
+    }
+    errno = kept;
 }
 
 void mr__control_fail(struct mr__control *control, const struct mr_error *error)
@@ -26,6 +40,7 @@ void mr__control_fail(struct mr__control *control, const struct mr_error *error)
         control->error = *error;
         /* order MR.stop rel -> MR.outcome: the error is whole before it is announced */
         mr_a_store_rel(&control->stopped, true);
+        wake_reader(control);
     }
     mtx_unlock(&control->mutex);
 }

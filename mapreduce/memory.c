@@ -9,6 +9,7 @@
 #include "memory.h"
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 enum { LEAVES = (int)(MR_HUGE / MR_LEAF) };
@@ -218,4 +219,18 @@ void mr__deallocate(struct mr__budget *budget, void *memory, size_t size)
         give_leaves(budget, memory, leaves_of(size));
         mtx_unlock(&budget->mutex);
     }
+}
+
+void *mr__reallocate(struct mr__budget *budget, void *memory, size_t size, size_t used,
+                     size_t new_size)
+{
+    void *other = mr__allocate(budget, new_size);
+
+    if (other && used > 0) {
+        memcpy(other, memory, used);
+    }
+    if (other) {
+        mr__deallocate(budget, memory, size);
+    }
+    return other;
 }

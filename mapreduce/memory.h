@@ -54,6 +54,11 @@ void *mr__allocate(struct mr__budget *budget, size_t size);
  * zero. NULL: it cannot be done that way, and nothing has changed. */
 void *mr__double(struct mr__budget *budget, void *memory, size_t size);
 
+/* Another block with the first `used` bytes of this one (NULL is allowed), which is given back; NULL
+ * without memory, and nothing has changed. */
+void *mr__reallocate(struct mr__budget *budget, void *memory, size_t size, size_t used,
+                     size_t new_size);
+
 /* What mr__allocate() gave for `size` bytes; NULL is allowed. */
 void mr__deallocate(struct mr__budget *budget, void *memory, size_t size);
 

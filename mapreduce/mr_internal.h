@@ -11,6 +11,7 @@
 #include <stook/mapreduce.h>
 #include <threads.h>
 #include "arena.h"
+#include "input.h"
 #include "list.h"
 #include "memory.h"
 #include "merge.h"
@@ -25,6 +26,7 @@ struct mr__control {
     mtx_t mutex;           /* guards error until stopped */
     _Atomic(bool) stopped; /* never reset; error is constant from then on */
     struct mr_error error;
+    int wake; /* a byte is written to it when this is stopped; -1: nobody waits for that */
 };
 
 bool mr__control_init(struct mr__control *control);
@@ -262,38 +264,6 @@ struct mr_values {
     const struct mr__entry *end;
 };
 
-/* --- input (input.c, text.c) ------------------------------------------------------------------ */
-
-/* A range of items of an array, or of bytes of one source. */
-struct mr__split {
-    size_t source;
-    uint64_t begin;
-    uint64_t end;
-};
-
-struct mr__plan {
-    struct mr__split *splits;
-    size_t count;
-    uint64_t *sizes; /* of the sources, bytes; NULL for arrays */
-    uint64_t total;  /* items or bytes */
-};
-
-/* Checks the description. */
-enum stook_status mr__job_check(const struct mr_job *job, struct mr_error *ret_error);
-
-/* Looks at the sources and cuts the input into splits for so many workers. */
-enum stook_status mr__plan_make(struct mr__plan *plan, const struct mr_input *input,
-                                unsigned workers, struct mr_error *ret_error);
-void mr__plan_fini(struct mr__plan *plan);
-
-/* The length of a source; on failure the error is filled. */
-enum stook_status mr__text_size(const struct mr_source *source, size_t index, uint64_t *ret_size,
-                                struct mr_error *ret_error);
-
-/* Maps all items or records of a split; stops when the emitter fails or the control is stopped. */
-void mr__map_split(const struct mr__plan *plan, const struct mr__split *split, mr_emitter *out);
-void mr__map_text(const struct mr__plan *plan, const struct mr__split *split, mr_emitter *out);
-
 /* --- the tasks of a phase (batch.c) ----------------------------------------------------------- */
 
 struct mr__task {
@@ -311,6 +281,7 @@ struct mr_batch {
     enum mr_phase phase;
     uint64_t total;         /* units of progress */
     struct mr__plan plan;   /* map */
+    struct mr__feed *feed;  /* map: of the splits that are read; NULL: there are none */
     mr_groups *groups;      /* shuffle: being filled; reduce */
     uint32_t *partitions;   /* shuffle, reduce: of each task */
     struct mr__list *lists; /* reduce: what each task emitted */
@@ -331,6 +302,13 @@ mr_batch *mr__batch_create(struct mr__context *context, const struct mr_job *job
 /* mr_async_map() in a context that there is already. */
 enum stook_status mr__async_map(struct mr__context *context, const struct mr_job *job,
                                 mr_batch **ret_batch, struct mr_error *ret_error);
+
+/* Runs fn(arg, out) with an emitter into a leased segment; for map tasks, of a split or a part. */
+enum stook_status mr__batch_map(mr_batch *batch, const struct mr__split *split,
+                                void (*fn)(void *arg, mr_emitter *out), void *arg);
+
+/* How tasks of the batch are submitted. */
+struct stook_submit_options mr__batch_options(const mr_batch *batch);
 
 /* Submits `count` tasks that run fn on a struct mr__task. */
 enum stook_status mr__batch_submit(mr_batch *batch, stook_task_fn *fn, size_t count);

@@ -22,8 +22,8 @@ static void report(const struct reporter *reporter, bool is_last)
 
     mr_batch_progress(batch, &done, &not_done);
     if (!is_last && not_done == 0) {
-        done--;
-        not_done++;
+        done -= done > 0;
+        not_done = 1;
     }
     if (reporter->progress(reporter->tag, done, not_done, reporter->user) != 0) {
         mr_batch_cancel(batch);
@@ -57,7 +57,7 @@ enum stook_status mr_report_progress(mr_batch *batch, const char *tag, mr_progre
     if (period_ns == 0) {
         period_ns = MR_DEFAULT_PERIOD_NS;
     }
-    if (may_report(&reporter) && batch->total > 0) {
+    if (may_report(&reporter) && (batch->total > 0 || batch->feed)) {
         report(&reporter, false);
     }
     int64_t next_ns = stook_deadline_after_ns(period_ns);

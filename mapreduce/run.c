@@ -54,10 +54,14 @@ static void begin(mr_run *run, mr_batch *batch, struct phase *phase)
 static enum stook_status finish(mr_run *run, mr_batch *batch, struct phase *phase)
 {
     enum stook_status status = mr__batch_wait(batch);
+    uint64_t done;
+    uint64_t not_done;
+
+    mr_batch_progress(batch, &done, &not_done);
     mtx_lock(&run->mutex);
     run->batch = NULL;
     phase->has_ended = status == STOOK_OK;
-    phase->total = batch->total;
+    phase->total = done + not_done;
     mtx_unlock(&run->mutex);
     if (status != STOOK_OK) {
         run->error = *mr_batch_error(batch);
@@ -68,7 +72,8 @@ static enum stook_status finish(mr_run *run, mr_batch *batch, struct phase *phas
 static void turn(mr_run *run)
 {
     if (run->turn) {
-        (void)stook_promise_complete(run->turn, 0, NULL); /* the first time */
+        enum stook_status status = stook_promise_complete(run->turn, 0, NULL);
+        (void)status; /* only the first time */
     }
 }
 
@@ -212,7 +217,7 @@ static bool look(const mr_run *run, size_t phase, uint64_t *ret_done, uint64_t *
     *ret_done = 0;
     *ret_not_done = 0;
     mtx_lock(mutex);
-    bool is_known = of->has_ended || (of->has_begun && run->batch && run->batch->total > 0);
+    bool is_known = of->has_ended || (of->has_begun && run->batch && (run->batch->total > 0 || run->batch->feed));
     if (of->has_ended) {
         *ret_done = of->total;
     } else if (is_known) {

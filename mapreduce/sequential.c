@@ -20,7 +20,7 @@ struct sequential {
     size_t entries_size;
 };
 
-static void map_all(struct sequential *run)
+static enum stook_status map_all(struct sequential *run, struct mr_error *ret_error)
 {
     mr_emitter out = {.job = &run->job,
                       .control = &run->control,
@@ -28,10 +28,26 @@ static void map_all(struct sequential *run)
                       .segment = run->segment,
                       .list = &run->mapped,
                       .phase = MR_PHASE_MAP};
+    struct mr__feed *feed = NULL;
 
-    for (size_t i = 0; i < run->plan.count && out.status == STOOK_OK; i++) {
-        mr__map_split(&run->plan, &run->plan.splits[i], &out);
+    if (run->plan.is_fed) {
+        enum stook_status status =
+            mr__feed_create(&feed, NULL, &run->job, &run->plan, &run->control,
+                            &run->context->budget, &out, ret_error);
+        if (status != STOOK_OK) {
+            return status;
+        }
     }
+    for (size_t i = 0; i < run->plan.count && !mr_emitter_stopped(&out); i++) {
+        const struct mr__split *split = &run->plan.splits[i];
+        if (split->way == MR_WAY_RANGE) {
+            mr__map_range(&run->plan, split, &out);
+        } else {
+            mr__feed_run(feed, split);
+        }
+    }
+    mr__feed_destroy(feed);
+    return mr__control_outcome(&run->control, ret_error);
 }
 
 static enum stook_status sort_mapped(struct sequential *run)
@@ -130,7 +146,8 @@ static enum stook_status run_all(struct sequential *run, mr_result **ret_result,
     struct mr__result_source source = {
         .context = run->context, .job = &run->job, .lists = &run->reduced, .list_count = 1};
 
-    run->job.input.chunk = SIZE_MAX - 1; /* as few splits as there are sources */
+    /* as few splits as there are sources; items one at a time */
+    run->job.input.chunk = run->job.input.next || run->job.input.result ? 1 : SIZE_MAX - 1;
     enum stook_status status = mr__plan_make(&run->plan, &run->job.input, 1, ret_error);
     if (status != STOOK_OK) {
         return status;
@@ -141,14 +158,15 @@ static enum stook_status run_all(struct sequential *run, mr_result **ret_result,
         return mr__error_plain(ret_error, STOOK_NOMEM, MR_PHASE_NONE);
     }
     run->mapped.budget = run->reduced->budget = &run->context->budget;
-    map_all(run);
-    if (!mr__control_stopped(&run->control)) {
-        status = sort_mapped(run);
-        if (status != STOOK_OK) {
-            return mr__error_plain(ret_error, status, MR_PHASE_SHUFFLE);
-        }
-        reduce_all(run);
+    status = map_all(run, ret_error);
+    if (status != STOOK_OK) {
+        return status;
     }
+    status = sort_mapped(run);
+    if (status != STOOK_OK) {
+        return mr__error_plain(ret_error, status, MR_PHASE_SHUFFLE);
+    }
+    reduce_all(run);
     status = mr__control_outcome(&run->control, ret_error);
     if (status != STOOK_OK) {
         return status;

@@ -40,6 +40,13 @@ static struct mr__segment *segment_create(const struct mr__store *store)
     return segment;
 }
 
+static void drop_buffer(struct mr__segment *segment)
+{
+    mr__deallocate(segment->arena.budget, segment->buffer, segment->buffer_size);
+    segment->buffer = NULL;
+    segment->buffer_size = 0;
+}
+
 static void segment_destroy(struct mr__segment *segment, uint32_t partitions)
 {
     for (uint32_t i = 0; segment->tables && i < partitions; i++) {
@@ -51,7 +58,7 @@ static void segment_destroy(struct mr__segment *segment, uint32_t partitions)
     free(segment->runs);
     mr__runs_fini(&segment->list_runs);
     free(segment->tables);
-    free(segment->buffer);
+    drop_buffer(segment);
     mr__list_fini(&segment->list);
     mr__arena_fini(&segment->arena);
     free(segment);
@@ -114,9 +121,7 @@ void mr__store_move(struct mr__store *to, struct mr__store *from)
     from->moved_done = done;
     mtx_unlock(&from->mutex);
     for (struct mr__segment *segment = to->all; segment; segment = segment->next) {
-        free(segment->buffer);
-        segment->buffer = NULL;
-        segment->buffer_size = 0;
+        drop_buffer(segment);
     }
 }
 

@@ -5,134 +5,9 @@
  */
 #define _POSIX_C_SOURCE 200809L
 #include "check.h"
-#include "mr_support.h"
+#include "mr_input_support.h"
 
 #include <errno.h>
-#include <unistd.h>
-
-/* --- files ------------------------------------------------------------------------------------ */
-
-/* Makes a file; the name is to be freed, after remove(). */
-static char *make_file(struct mr_slice text)
-{
-    const char *directory = getenv("TMPDIR") != NULL ? getenv("TMPDIR") : "/tmp";
-    const size_t size = strlen(directory) + 32;
-    char *path = must_alloc(size);
-    snprintf(path, size, "%s/stook-test-XXXXXX", directory);
-    const int fd = mkstemp(path);
-    MUST(fd >= 0);
-    FILE *file = fdopen(fd, "wb");
-    MUST(file != NULL);
-    MUST(text.size == 0 || fwrite(text.data, 1, text.size, file) == text.size);
-    MUST(fclose(file) == 0);
-    return path;
-}
-
-static void remove_file(char *path)
-{
-    MUST(remove(path) == 0);
-    free(path);
-}
-
-/* --- what a mapper sees ----------------------------------------------------------------------- */
-
-/* Source and offset as a key that sorts as they do. */
-static void place_key(unsigned char key[16], uint64_t source, uint64_t offset)
-{
-    for (int i = 0; i < 8; i++) {
-        key[7 - i] = (unsigned char)(source >> 8 * i);
-        key[15 - i] = (unsigned char)(offset >> 8 * i);
-    }
-}
-
-static int place_map(const struct mr_item *item, mr_emitter *out, void *user)
-{
-    unsigned char key[16];
-    (void)user;
-    place_key(key, item->source, item->index);
-    return mr_emit(out, mr_slice_of(key, sizeof key), item->data);
-}
-
-static struct mr_job place_job(const struct mr_source *sources, size_t count)
-{
-    struct mr_job job = MR_JOB_INIT;
-    job.input = mr_input_text(sources, count);
-    job.map = place_map;
-    job.reduce = each_reduce;
-    job.order = MR_ORDER_KEY;
-    job.partitions = 4;
-    return job;
-}
-
-static bool is_next(mr_result *result, uint64_t source, uint64_t offset, struct mr_slice data)
-{
-    struct mr_pair pair;
-    unsigned char key[16];
-    place_key(key, source, offset);
-    if (!mr_result_next(result, &pair) ||
-        slice_compare(pair.key, mr_slice_of(key, sizeof key)) != 0 ||
-        slice_compare(pair.value, data) != 0) {
-        fprintf(stderr, "not the record of %zu bytes at %llu of source %llu\n", data.size,
-                (unsigned long long)offset, (unsigned long long)source);
-        return false;
-    }
-    return true;
-}
-
-static bool ends_record(const char *delimiters, char byte)
-{
-    return byte != '\0' && strchr(delimiters, byte) != NULL;
-}
-
-/* Every record of every text, once, in order, and nothing else. */
-static bool are_records(mr_result *result, const struct mr_slice *texts, size_t count,
-                        const char *delimiters)
-{
-    struct mr_pair pair;
-    for (size_t source = 0; source < count; source++) {
-        const char *bytes = texts[source].data;
-        size_t start = 0;
-        for (size_t i = 0; i < texts[source].size; i++) {
-            if (ends_record(delimiters, bytes[i])) {
-                if (!is_next(result, source, start, mr_slice_of(bytes + start, i - start))) {
-                    return false;
-                }
-                start = i + 1;
-            }
-        }
-        if (start < texts[source].size &&
-            !is_next(result, source, start,
-                     mr_slice_of(bytes + start, texts[source].size - start))) {
-            return false;
-        }
-    }
-    return !mr_result_next(result, &pair);
-}
-
-/* Splits that are not empty, begin where records begin, and are the texts when put together. */
-static bool are_splits(mr_result *result, const struct mr_slice *texts, size_t count,
-                       const char *delimiters)
-{
-    struct mr_pair pair;
-    for (size_t source = 0; source < count; source++) {
-        const char *bytes = texts[source].data;
-        size_t offset = 0;
-        while (offset < texts[source].size) {
-            unsigned char key[16];
-            place_key(key, source, offset);
-            if (!mr_result_next(result, &pair) || pair.value.size == 0 ||
-                slice_compare(pair.key, mr_slice_of(key, sizeof key)) != 0 ||
-                pair.value.size > texts[source].size - offset ||
-                memcmp(pair.value.data, bytes + offset, pair.value.size) != 0 ||
-                (offset > 0 && !ends_record(delimiters, bytes[offset - 1]))) {
-                fprintf(stderr, "wrong split at %zu of source %zu\n", offset, source);
-                return false;
-            }
-            offset += pair.value.size;
-        }
-    }
-    return !mr_result_next(result, &pair);
-}
 
 /* --- all ways to split some texts ------------------------------------------------------------- */
 
@@ -142,12 +17,12 @@ static void check_chunk(stook_executor *executor, struct mr_job *job, const stru
     job->input.chunk = chunk;
     job->input.whole_splits = false;
     mr_result *result = must_run(executor, job);
-    cr_assert(are_records(result, texts, job->input.source_count, job->input.delimiters),
+    cr_assert(are_records(result, texts, &job->input),
               "chunk %zu", chunk);
     mr_result_destroy(result);
     job->input.whole_splits = true;
     result = must_run(executor, job);
-    cr_assert(are_splits(result, texts, job->input.source_count, job->input.delimiters),
+    cr_assert(are_splits(result, texts, &job->input),
               "chunk %zu", chunk);
     mr_result_destroy(result);
 }
@@ -172,7 +47,7 @@ static void check_chunks(const struct mr_source *sources, const struct mr_slice 
     }
     job.input.whole_splits = false;
     mr_result *result = must_run(NULL, &job);
-    cr_assert(are_records(result, texts, count, delimiters));
+    cr_assert(are_records(result, texts, &job.input));
     mr_result_destroy(result);
 }
 
