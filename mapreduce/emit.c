@@ -208,7 +208,7 @@ static inline bool prepare(mr_emitter *out, struct mr_slice key, struct mr__pend
         slot->key_size = MR_LONG_KEY;
     }
     if (job->keys) {
-        hash = job->keys->hash(key, job->user);
+        hash = mr__hash_fold(job->keys->hash(key, job->user), MR_HASH_K0);
     }
     uint32_t partition = (uint32_t)((hash >> 32) * job->partitions >> 32);
     if (job->partition) {

@@ -2,13 +2,14 @@
  *
  * Small blocks come from malloc. Large ones come from the system, begin at a huge page, and ask for
  * huge ones, which saves most misses of the TLB; and they go back at once. Those between share regions
- * of one huge page, which are cut into leaves: a block is an aligned run of a power of two of them, so
- * that neighbours that have become free are one again without more ado.
+ * of one huge page, which are cut into leaves: a block is a run of them, and a word of a bit for each
+ * tells which are free, so that neighbours that have become free are one again without more ado.
  */
 #define _GNU_SOURCE /* for MAP_ANONYMOUS, madvise(), mremap() */
 #include "memory.h"
 #include <assert.h>
 #include <stdlib.h>
+#include <stook/clock.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -25,6 +26,7 @@ struct mr__region {
 bool mr__budget_init(struct mr__budget *budget, uint64_t limit)
 {
     budget->limit = limit;
+    budget->seed = (uint64_t)stook_now_ns() ^ (uintptr_t)budget;
     budget->regions = NULL;
     atomic_init(&budget->used, 0);
     atomic_init(&budget->peak, 0);
@@ -77,15 +79,9 @@ static void *map_huge(size_t size)
 
 /* --- regions ---------------------------------------------------------------------------------- */
 
-/* How many leaves a block takes: a power of two. */
 static unsigned leaves_of(size_t size)
 {
-    unsigned leaves = 1;
-
-    while (leaves * MR_LEAF < size) {
-        leaves *= 2;
-    }
-    return leaves;
+    return (unsigned)((size + MR_LEAF - 1) / MR_LEAF);
 }
 
 static uint64_t run_at(unsigned leaf, unsigned leaves)
@@ -93,10 +89,10 @@ static uint64_t run_at(unsigned leaf, unsigned leaves)
     return (UINT64_MAX >> (64 - leaves)) << leaf;
 }
 
-/* The first free and aligned run; LEAVES: there is none. */
+/* The first run of free leaves; LEAVES: there is none. */
 static unsigned find_run(uint64_t free, unsigned leaves)
 {
-    for (unsigned leaf = 0; leaf < LEAVES; leaf += leaves) {
+    for (unsigned leaf = 0; leaf + leaves <= LEAVES; leaf++) {
         if ((free & run_at(leaf, leaves)) == run_at(leaf, leaves)) {
             return leaf;
         }
@@ -159,27 +155,28 @@ static void give_leaves(struct mr__budget *budget, char *memory, unsigned leaves
 
 /* --- growing ---------------------------------------------------------------------------------- */
 
-void *mr__double(struct mr__budget *budget, void *memory, size_t size)
+void *mr__extend(struct mr__budget *budget, void *memory, size_t size, size_t new_size)
 {
-    void *doubled = NULL;
+    void *extended = NULL;
 
 #if defined MREMAP_MAYMOVE && defined MREMAP_FIXED
-    if (size >= MR_HUGE && size == rounded(size) && size <= SIZE_MAX / 8) {
-        doubled = map_huge(2 * size);
+    if (size >= MR_HUGE && size == rounded(size)) {
+        extended = map_huge(new_size);
     }
-    /* The old pages go where the first half of the new ones is: nothing is copied or cleared. */
-    if (doubled &&
-        mremap(memory, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, doubled) == MAP_FAILED) {
-        munmap(doubled, 2 * size);
-        doubled = NULL;
+    /* The old pages go where the first of the new ones are: nothing is copied or cleared. */
+    if (extended &&
+        mremap(memory, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, extended) == MAP_FAILED) {
+        munmap(extended, rounded(new_size));
+        extended = NULL;
     }
 #else
     (void)memory;
+    (void)new_size;
 #endif
-    if (doubled) {
-        count(budget, size);
+    if (extended) {
+        count(budget, new_size - size);
     }
-    return doubled;
+    return extended;
 }
 
 /* --- blocks ----------------------------------------------------------------------------------- */

@@ -15,6 +15,7 @@ struct mr__region;
 
 struct mr__budget {
     uint64_t limit; /* constant; bytes, 0: none */
+    uint64_t seed;  /* constant; of the tables' own hashes */
     _Atomic(uint64_t) used;
     _Atomic(uint64_t) peak;
     mtx_t mutex; /* guards the rest */
@@ -44,15 +45,15 @@ static inline bool mr__budget_is_tight(struct mr__budget *budget, unsigned part,
 }
 
 /* `size` bytes, aligned as by malloc, and all zero if they are at least MR_HUGE; NULL without memory.
- * Powers of two from MR_LEAF on waste nothing. The limit refuses nothing: those who can let go of
- * memory look at it. */
+ * Multiples of MR_LEAF, or from MR_HUGE on of that, waste nothing. The limit refuses nothing: those who
+ * can let go of memory look at it. */
 #define MR_HUGE ((size_t)1 << 21)
 #define MR_LEAF ((size_t)1 << 15)
 void *mr__allocate(struct mr__budget *budget, size_t size);
 
-/* Makes a block of at least MR_HUGE twice as large without touching what is in it; the new half is all
+/* Makes a block of a multiple of MR_HUGE larger without touching what is in it; what is new is all
  * zero. NULL: it cannot be done that way, and nothing has changed. */
-void *mr__double(struct mr__budget *budget, void *memory, size_t size);
+void *mr__extend(struct mr__budget *budget, void *memory, size_t size, size_t new_size);
 
 /* Another block with the first `used` bytes of this one (NULL is allowed), which is given back; NULL
  * without memory, and nothing has changed. */

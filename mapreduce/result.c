@@ -19,6 +19,8 @@ static struct mr_pair pair_of_slot(const void *at)
     return pair;
 }
 
+enum { AHEAD = 16 }; /* slots whose keys are asked for */
+
 /* The next taken slot of the groups; NULL: no more. */
 static const struct mr__slot *next_slot(struct mr__walk *walk, const mr_groups *groups)
 {
@@ -26,6 +28,9 @@ static const struct mr__slot *next_slot(struct mr__walk *walk, const mr_groups *
         const struct mr__table *table = &groups->tables[walk->part];
         while (walk->slot < table->capacity) {
             const struct mr__slot *slot = &table->slots[walk->slot++];
+            if (walk->slot + AHEAD < table->capacity) {
+                mr__slot_prefetch(slot + AHEAD);
+            }
             if (slot->value_kind != MR_VALUE_NONE) {
                 return slot;
             }

@@ -3,13 +3,11 @@
  * Open addressing with linear probing over 32-byte slots; short keys and values live in the slot,
  * the hash is kept beside them, so growing never touches a key and probing rarely compares one.
  *
- * Invariant: at most three of four slots are taken, so every probe ends.
+ * Invariant: some slot is free, so every probe ends.
  */
 #include "table.h"
 #include <assert.h>
 #include <string.h>
-
-enum { FIRST_CAPACITY = 16, QUICK_GROWTH = 4096 /* up to which it grows by 4, then by 2 */ };
 
 enum { FIRST_BLOCK = 48, LARGEST_BLOCK = 1 << 15 }; /* payload, bytes */
 
@@ -72,114 +70,16 @@ static bool is_equal(const struct mr__slot *a, const struct mr__slot *b, const s
 static struct mr__slot *find(const struct mr__table *table, const struct mr__slot *wanted,
                              const struct mr__fold *fold)
 {
-    size_t mask = table->capacity - 1;
+    const struct mr__slot *end = table->slots + table->capacity;
 
-    for (size_t i = wanted->hash & mask;; i = (i + 1) & mask) {
-        struct mr__slot *slot = &table->slots[i];
+    for (struct mr__slot *slot = mr__table_home(table, wanted->hash);;
+         slot = slot + 1 == end ? table->slots : slot + 1) {
         /* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult) */
         if (slot->value_kind == MR_VALUE_NONE ||
             (slot->hash == wanted->hash && is_equal(slot, wanted, fold->keys, fold->user))) {
             return slot;
         }
     }
-}
-
-/* Puts a slot whose key is not in the table to its place; gives that. */
-static void place(struct mr__slot *slots, size_t mask, const struct mr__slot *slot)
-{
-    size_t to = slot->hash & mask;
-
-    /* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult) */
-    while (slots[to].value_kind != MR_VALUE_NONE) {
-        to = (to + 1) & mask;
-    }
-    slots[to] = *slot;
-}
-
-enum { MOST_ASIDE = 64 };
-
-/* Spreads the slots of the first half over both halves, the second of which is empty: each stays, or
- * goes somewhat to the front, or to the second half. The `begin` ones in front of the first free slot
- * may have come around the end; they are out of the way meanwhile. */
-static void spread(struct mr__slot *slots, size_t half, size_t begin)
-{
-    struct mr__slot aside[MOST_ASIDE];
-
-    for (size_t i = 0; i < begin; i++) {
-        aside[i] = slots[i];
-        slots[i].value_kind = MR_VALUE_NONE;
-    }
-    for (size_t i = begin; i < half; i++) {
-        if (slots[i].value_kind != MR_VALUE_NONE) {
-            struct mr__slot slot = slots[i];
-            slots[i].value_kind = MR_VALUE_NONE;
-            place(slots, 2 * half - 1, &slot);
-        }
-    }
-    for (size_t i = 0; i < begin; i++) {
-        place(slots, 2 * half - 1, &aside[i]);
-    }
-}
-
-/* Doubles a large table without a second one beside it. */
-static bool grow_in_place(struct mr__table *table, struct mr__budget *budget)
-{
-    size_t size = table->capacity * sizeof *table->slots;
-    size_t begin = 0;
-
-    if (size < MR_HUGE) {
-        return false;
-    }
-    while (begin <= MOST_ASIDE && table->slots[begin].value_kind != MR_VALUE_NONE) {
-        begin++;
-    }
-    struct mr__slot *slots = begin > MOST_ASIDE ? NULL : mr__double(budget, table->slots, size);
-    if (!slots) {
-        return false;
-    }
-    spread(slots, table->capacity, begin);
-    table->slots = slots;
-    return true;
-}
-
-/* Moves the slots to a larger array. */
-static bool grow_elsewhere(struct mr__table *table, size_t capacity, struct mr__budget *budget)
-{
-    size_t size = capacity * sizeof(struct mr__slot);
-    struct mr__slot *slots = mr__allocate(budget, size);
-
-    if (!slots) {
-        return false;
-    }
-    /* Not calloc: a fresh page that is read before it is written faults twice, and the second fault
-     * stops the other threads for a moment. All slots are marked free in a loop that the analyser of
-     * clang does not follow to its end, hence NOLINT. */
-    for (size_t i = 0; size < MR_HUGE && i < capacity; i++) {
-        slots[i].value_kind = MR_VALUE_NONE;
-    }
-    for (size_t i = 0; i < table->capacity; i++) {
-        if (table->slots[i].value_kind != MR_VALUE_NONE) {
-            place(slots, capacity - 1, &table->slots[i]);
-        }
-    }
-    mr__deallocate(budget, table->slots, table->capacity * sizeof *slots);
-    table->slots = slots;
-    return true;
-}
-
-/* Makes room for more keys. */
-static bool grow(struct mr__table *table, struct mr__budget *budget)
-{
-    size_t capacity = !table->capacity                 ? FIRST_CAPACITY
-                      : table->capacity < QUICK_GROWTH ? table->capacity * 4
-                                                       : table->capacity * 2;
-    if (capacity > SIZE_MAX / 2 / sizeof(struct mr__slot) ||
-        (!grow_in_place(table, budget) && !grow_elsewhere(table, capacity, budget))) {
-        return false;
-    }
-    table->capacity = capacity;
-    table->limit = capacity / 4 * 3;
-    return true;
 }
 
 void mr__table_fini(struct mr__table *table, struct mr__budget *budget)
@@ -334,7 +234,7 @@ static enum stook_status add_value(struct mr__slot *slot, struct mr__fold *fold,
 static struct mr__slot *obtain(struct mr__table *table, struct mr__fold *fold,
                                const struct mr__slot *key, bool *ret_is_new)
 {
-    if (table->count == table->limit && !grow(table, fold->arena->budget)) {
+    if (table->count == table->limit && !mr__table_grow(table, fold->arena->budget)) {
         return NULL;
     }
     struct mr__slot *slot = find(table, key, fold);
@@ -385,9 +285,9 @@ static inline enum stook_status add_pending(struct mr__pending *pending, struct 
 
     if (fold->folding == MR_FOLD_SUM_U64 && !fold->keys && wanted->key_size != MR_LONG_KEY &&
         wanted->value_kind == MR_VALUE_INLINE + 8) {
-        size_t mask = table->capacity - 1;
-        for (size_t i = wanted->hash & mask; table->capacity > 0; i = (i + 1) & mask) {
-            struct mr__slot *slot = &table->slots[i];
+        const struct mr__slot *end = table->slots + table->capacity;
+        for (struct mr__slot *slot = mr__table_home(table, wanted->hash); table->capacity > 0;
+             slot = slot + 1 == end ? table->slots : slot + 1) {
             if (slot->value_kind == MR_VALUE_NONE) {
                 if (table->count == table->limit) {
                     break;
@@ -407,12 +307,25 @@ static inline enum stook_status add_pending(struct mr__pending *pending, struct 
     return mr__table_add(table, fold, wanted, slot_value(wanted));
 }
 
+enum { AHEAD = 8 }; /* pairs or slots */
+
+/* The long key that is likely to be compared with it. */
+static inline void prefetch_key(const struct mr__pending *pending)
+{
+    if (pending->slot.key_size == MR_LONG_KEY && pending->table->capacity > 0) {
+        mr__slot_prefetch(mr__table_home(pending->table, pending->slot.hash));
+    }
+}
+
 enum stook_status mr__table_add_many(struct mr__pending pending[], size_t count,
                                      struct mr__fold *fold)
 {
     enum stook_status status = STOOK_OK;
 
     for (size_t i = 0; i < count && status == STOOK_OK; i++) {
+        if (i + AHEAD < count) {
+            prefetch_key(&pending[i + AHEAD]);
+        }
         status = add_pending(&pending[i], fold);
     }
     return status;
@@ -438,8 +351,6 @@ static enum stook_status merge_values(struct mr__slot *slot, struct mr__fold *fo
 enum stook_status mr__table_merge(struct mr__table *table, struct mr__fold *fold,
                                   struct mr__table *from)
 {
-    enum { AHEAD = 8 };
-
     for (size_t i = 0; i < from->capacity; i++) {
         struct mr__slot *moved = &from->slots[i];
         enum stook_status status = STOOK_OK;
@@ -450,7 +361,7 @@ enum stook_status mr__table_merge(struct mr__table *table, struct mr__fold *fold
         if (moved->value_kind == MR_VALUE_NONE) {
             continue;
         }
-        if (table->count == table->limit && !grow(table, fold->arena->budget)) {
+        if (table->count == table->limit && !mr__table_grow(table, fold->arena->budget)) {
             return STOOK_NOMEM;
         }
         struct mr__slot *slot = find(table, moved, fold);

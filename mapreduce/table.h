@@ -51,9 +51,10 @@ struct mr__slot {
 
 struct mr__table { /* all zero: empty */
     struct mr__slot *slots;
-    size_t capacity; /* a power of two, or 0 */
+    size_t capacity;
     size_t count;
     size_t limit; /* so many keys may there be at this capacity */
+    uint32_t key; /* odd; of its own hash */
 };
 
 /* How equal keys become one. Those that the library knows are not called. */
@@ -79,10 +80,16 @@ struct mr__pending {
     struct mr__table *table;
 };
 
+/* Where the search for a key begins: keys lie about in the order of their hashes by the table's key,
+ * at any capacity. Were the keys of tables the same, then walking one in order would fill the next one
+ * from one end on, with long searches. */
 static inline struct mr__slot *mr__table_home(const struct mr__table *table, uint32_t hash)
 {
-    return &table->slots[hash & (table->capacity - 1)];
+    return &table->slots[(uint64_t)(hash * table->key) * table->capacity >> 32];
 }
+
+/* Makes room for more keys (table_grow.c). False without memory: then keys may be lost. */
+bool mr__table_grow(struct mr__table *table, struct mr__budget *budget);
 
 /* Adds pairs, whose slots were prefetched, in order. Returns STOOK_OK; STOOK_NOMEM; STOOK_TASK_FAILED
  * (combine failed: fold->code, fold->failed_key); STOOK_INVALID (a value is not of the size that is
@@ -103,6 +110,14 @@ void mr__table_fini(struct mr__table *table, struct mr__budget *budget);
 
 /* The key of a slot that is not free; points into the slot or an arena. */
 struct mr_slice mr__slot_key(const struct mr__slot *slot);
+
+/* Asks for what is behind a slot, which is soon needed. */
+static inline void mr__slot_prefetch(const struct mr__slot *slot)
+{
+    if (slot->value_kind != MR_VALUE_NONE && slot->key_size == MR_LONG_KEY) {
+        __builtin_prefetch(slot->key.slice.data);
+    }
+}
 
 /* Walks the values of a slot. */
 struct mr__cursor {
