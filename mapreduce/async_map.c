@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The map phase: one task for each split of the input, emitting into the tables of a leased segment.
+ * The map phase: one task for each split of the input, emitting into the tables of a leased
+ * segment.
  */
 #include "mr_internal.h"
 

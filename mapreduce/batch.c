@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The life of a phase's tasks: submit, look, cancel, wait, free. What the tasks do is in async_map.c,
- * shuffle.c and async_reduce.c.
+ * The life of a phase's tasks: submit, look, cancel, wait, free. What the tasks do is in
+ * async_map.c, shuffle.c and async_reduce.c.
  */
 #include <stdlib.h>
 #include "mr_internal.h"
@@ -118,8 +118,8 @@ static void note_shutdown(mr_batch *batch, const stook_future *future)
     }
 }
 
-/* A wait for ever fails only in one of the batch's own tasks, which is the caller's bug; looking again
- * and again keeps at least the promise that nothing is freed under a running task. */
+/* A wait for ever fails only in one of the batch's own tasks, which is the caller's bug; looking
+ * again and again keeps at least the promise that nothing is freed under a running task. */
 static void wait_for(stook_future *future)
 {
     while (stook_future_wait_until(future, STOOK_FOREVER) != STOOK_OK) {

@@ -38,7 +38,7 @@ struct mr__context *mr__context_retain(struct mr__context *context)
 
 void mr__context_release(struct mr__context *context)
 {
-    /* order MR.leave acqrel <-> MR.leave: the last one sees what the others did */
+    /* order MR.leave acqrel -> MR.leave <- MR.leave: the last one sees what the others did */
     if (context && mr_a_sub_acqrel(&context->refs, 1) == 1) {
         while (context->files) {
             struct mr__file *file = context->files;

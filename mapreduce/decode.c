@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * gzip and zstd, each if the library was built with it: one decoder for a member or frame at a time.
+ * gzip and zstd, each if the library was built with it: one decoder for a member or frame at a
+ * time.
  */
 #include <stdlib.h>
 #include "mr_internal.h"

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * Inputs that can only be taken one after the other: sources that are read once, callbacks that give
- * items, results. One task for each takes windows: bytes cut behind the last whole record, or a
- * number of items. It hands them to tasks of its own scope, while there are less than a few for each
- * worker under way; what is more it maps itself. So memory is bounded, and nobody waits for room.
+ * Inputs that can only be taken one after the other: sources that are read once, callbacks that
+ * give items, results. One task for each takes windows: bytes cut behind the last whole record, or
+ * a number of items. It hands them to tasks of its own scope, while there are less than a few for
+ * each worker under way; what is more it maps itself. So memory is bounded, and nobody waits for
+ * room.
  *
  * Windows belong to the feed, whoever fills or maps them. The mutex is taken a few times for each
  * window.

@@ -16,7 +16,7 @@ struct mr__window {
     struct mr__window *next_free; /* in free */
     struct mr__feed *feed;
     const struct mr__split *split; /* that it is a part of */
-    unsigned char *buffer; /* of text.data, or of the items' bytes */
+    unsigned char *buffer;         /* of text.data, or of the items' bytes */
     size_t capacity;
     struct mr__text text;  /* items: offset is the number of the first one */
     size_t used;           /* by the splitter */

@@ -90,7 +90,7 @@ static enum stook_status feed_splitter(struct mr__feeder *feeder, struct mr__win
     return status;
 }
 
-/* Hands the first `cut` bytes over; *window is the one to go on with, which begins with the rest. */
+/* Hands the first `cut` bytes over; *window is then another one, which begins with the rest. */
 static enum stook_status hand_over(struct mr__feeder *feeder, struct mr__window **window,
                                    size_t cut, struct mr_error *error)
 {

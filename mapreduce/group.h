@@ -23,11 +23,11 @@ struct mr__group {
 bool mr__group_begin(struct mr__group *group, const struct mr_job *job, struct mr__budget *budget,
                      const struct mr__run runs[], size_t count);
 
-/* Goes on to the next key, over what is left of the one before; valid until the next call. False: there
- * is none, or see merge.status. */
+/* Goes on to the next key, over what is left of the one before; valid until the next call. False:
+ * there is none, or see merge.status. */
 bool mr__group_next_key(struct mr__group *group, struct mr_slice *ret_key);
 
-/* The next value of the key, valid until the next call; false: there is none, or see merge.status. */
+/* The next value of the key, valid until the next call; false: no more, or see merge.status. */
 bool mr__group_next(struct mr__group *group, struct mr_slice *ret_value);
 
 void mr__group_end(struct mr__group *group);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * mr_hash() of short keys, inline: 16 bytes at a time through a folded 64 x 64 -> 128 bit
- * multiplication, the construction of Wang Yi's wyhash. It decides partitions, so its values are part
- * of the interface: bytes are read as little-endian whatever the machine, and nothing may ever change
- * them. It does not resist keys that were crafted to collide.
+ * multiplication, the construction of Wang Yi's wyhash. It decides partitions, so its values are
+ * part of the interface: bytes are read as little-endian whatever the machine, and nothing may ever
+ * change them. It does not resist keys that were crafted to collide.
  */
 #ifndef MR_HASH_H
 #define MR_HASH_H

@@ -49,7 +49,7 @@ size_t mr__whole_records(const struct mr__cutter *cutter, const struct mr__text 
 bool mr__map_records(const struct mr__cutter *cutter, const struct mr__text *text, size_t from,
                      size_t begin, size_t stop, mr_emitter *out);
 
-/* Maps what the splitter finds from the begin of the text on; ret_used: how many bytes these are. */
+/* Maps what the splitter finds from the begin of the text on; ret_used: how many bytes it is. */
 bool mr__map_splitter(const struct mr__cutter *cutter, const struct mr__text *text,
                       size_t *ret_used, mr_emitter *out);
 
@@ -139,7 +139,7 @@ void mr__view_close(struct mr__view *view);
 struct mr__stream;
 
 /* Opens a source for reading once. limit: the bytes that it must have, which are read as they are;
- * or MR_SIZE_UNKNOWN. wake: readable when the control is stopped; -1: nobody can stop it meanwhile. */
+ * or MR_SIZE_UNKNOWN. wake: readable when the control is stopped; -1: nobody can stop it. */
 enum stook_status mr__stream_open(struct mr__stream **ret_stream, const struct mr_input *input,
                                   size_t index, uint64_t limit, const struct mr__control *control,
                                   int wake, struct mr_error *error);
@@ -188,8 +188,8 @@ void mr__decoder_destroy(struct mr__decoder *decoder);
 
 struct mr__feed;
 
-/* For the splits of a plan that are no ranges: their tasks hand windows to other tasks of the batch;
- * or, if batch is NULL, map them all by `out`. */
+/* For the splits of a plan that are no ranges: their tasks hand windows to other tasks of the
+ * batch; or, if batch is NULL, map them all by `out`. */
 enum stook_status mr__feed_create(struct mr__feed **ret_feed, mr_batch *batch,
                                   const struct mr_job *job, const struct mr__plan *plan,
                                   struct mr__control *control, struct mr__budget *budget,

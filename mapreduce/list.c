@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * A pair is packed as its two sizes (32 bits each, unless one is too large for that), the value, and
- * the key, each padded to 8 bytes.
+ * A pair is packed as its two sizes (32 bits each, unless one is too large for that), the value,
+ * and the key, each padded to 8 bytes.
  */
 #include "list.h"
 #include <string.h>

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
  * Small blocks come from malloc. Large ones come from the system, begin at a huge page, and ask for
- * huge ones, which saves most misses of the TLB; and they go back at once. Those between share regions
- * of one huge page, which are cut into leaves: a block is a run of them, and a word of a bit for each
- * tells which are free, so that neighbours that have become free are one again without more ado.
+ * huge ones, which saves most misses of the TLB; and they go back at once. Those between share
+ * regions of one huge page, which are cut into leaves: a block is a run of them, and a word of a
+ * bit for each tells which are free, so that neighbours that have become free are one again without
+ * more ado.
  */
 #define _GNU_SOURCE /* for MAP_ANONYMOUS, madvise(), mremap() */
 #include "memory.h"

@@ -44,9 +44,9 @@ static inline bool mr__budget_is_tight(struct mr__budget *budget, unsigned part,
     return budget->limit > 0 && mr__budget_used(budget) >= budget->limit / whole * part;
 }
 
-/* `size` bytes, aligned as by malloc, and all zero if they are at least MR_HUGE; NULL without memory.
- * Multiples of MR_LEAF, or from MR_HUGE on of that, waste nothing. The limit refuses nothing: those who
- * can let go of memory look at it. */
+/* `size` bytes, aligned as by malloc, and all zero if they are at least MR_HUGE; NULL without
+ * memory. Multiples of MR_LEAF, or from MR_HUGE on of that, waste nothing. The limit refuses
+ * nothing: those who can let go of memory look at it. */
 #define MR_HUGE ((size_t)1 << 21)
 #define MR_LEAF ((size_t)1 << 15)
 void *mr__allocate(struct mr__budget *budget, size_t size);
@@ -55,8 +55,8 @@ void *mr__allocate(struct mr__budget *budget, size_t size);
  * zero. NULL: it cannot be done that way, and nothing has changed. */
 void *mr__extend(struct mr__budget *budget, void *memory, size_t size, size_t new_size);
 
-/* Another block with the first `used` bytes of this one (NULL is allowed), which is given back; NULL
- * without memory, and nothing has changed. */
+/* Another block with the first `used` bytes of this one (NULL is allowed), which is given back;
+ * NULL without memory, and nothing has changed. */
 void *mr__reallocate(struct mr__budget *budget, void *memory, size_t size, size_t used,
                      size_t new_size);
 

@@ -23,8 +23,8 @@ struct mr__merge {
     int code; /* errno for STOOK_IO */
 };
 
-/* Begins with the first pairs of `count` runs, each read through a buffer of so many bytes. runs must
- * live as long. False: see status; then, too, it must be ended. */
+/* Begins with the first pairs of `count` runs, each read through a buffer of so many bytes. runs
+ * must live as long. False: see status; then, too, it must be ended. */
 bool mr__merge_begin(struct mr__merge *merge, const struct mr_job *job, struct mr__budget *budget,
                      bool by_pair, const struct mr__run runs[], size_t count, size_t buffer);
 

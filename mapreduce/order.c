@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * Multikey quicksort (Bentley and Sedgewick, "Fast algorithms for sorting and searching strings",
- * SODA 1997) on 8 bytes of the key at a time, which lie beside the pointer to the pair: a comparison
- * is one of two numbers in the same array, and only pairs that share 8 bytes are looked at again. The
- * parts are forks.
+ * SODA 1997) on 8 bytes of the key at a time, which lie beside the pointer to the pair: a
+ * comparison is one of two numbers in the same array, and only pairs that share 8 bytes are looked
+ * at again. The parts are forks.
  *
  * Level 0 is the count, for mr_by_count(), and skipped otherwise; level n is bytes 8(n-1) to 8n-1.
  */

@@ -22,12 +22,13 @@ struct mr__order {
     const struct mr_job *job; /* order, compare, keys, user */
 };
 
-/* Negative, 0 or positive, as a goes before b in the job's order, which is MR_ORDER_KEY if it has none;
- * 0 only for pairs that are the same. */
+/* Negative, 0 or positive, as a goes before b in the job's order, which is MR_ORDER_KEY if it has
+ * none; 0 only for pairs that are the same. */
 int mr__order_compare(const struct mr_job *job, const struct mr_pair *a, const struct mr_pair *b);
 
-/* Sorts, so that the first `wanted` are right; executor NULL: in the calling thread, slowly. Returns STOOK_OK; STOOK_NOMEM (only where the job's own
- * function compares); as stook_executor_run(). Blocks: until it is done. */
+/* Sorts, so that the first `wanted` are right; executor NULL: in the calling thread, slowly.
+ * Returns STOOK_OK; STOOK_NOMEM (only where the job's own function compares); as
+ * stook_executor_run(). Blocks: until it is done. */
 enum stook_status mr__order_sort(const struct mr__order *order, stook_executor *executor,
                                  struct mr__entry *entries, size_t count, size_t wanted);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What a job does when its memory ends: a segment's tables, or a list, become sorted runs in a file.
+ * What a job does when its memory ends: a segment's tables, or a list, become sorted runs in a
+ * file.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The result of a job: pairs that lie in the tables of its groups, or in lists; and, if they have an
- * order, an array that leads to them in that order.
+ * The result of a job: pairs that lie in the tables of its groups, or in lists; and, if they have
+ * an order, an array that leads to them in that order.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -80,8 +80,8 @@ static mr__pair_fn *pair_fn(const mr_result *result)
 
 /* --- bringing them into order ----------------------------------------------------------------- */
 
-/* Entries that are sorted whenever there is no room for another, so that only the first `wanted` are
- * kept. */
+/* Entries that are sorted whenever there is no room for another, so that only the first `wanted`
+ * are kept. */
 struct chooser {
     const struct mr__order *order;
     stook_executor *executor;

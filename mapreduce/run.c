@@ -217,7 +217,9 @@ static bool look(const mr_run *run, size_t phase, uint64_t *ret_done, uint64_t *
     *ret_done = 0;
     *ret_not_done = 0;
     mtx_lock(mutex);
-    bool is_known = of->has_ended || (of->has_begun && run->batch && (run->batch->total > 0 || run->batch->feed));
+    const mr_batch *batch = run->batch;
+    bool is_measured = batch && (batch->total > 0 || batch->feed);
+    bool is_known = of->has_ended || (of->has_begun && is_measured);
     if (of->has_ended) {
         *ret_done = of->total;
     } else if (is_known) {
@@ -274,8 +276,8 @@ size_t mr_run_bad_items(const mr_run *run, struct mr_error ret_errors[], size_t 
 
 /* --- waiting ---------------------------------------------------------------------------------- */
 
-/* Makes the calls that are due: the last one of each phase that has ended, and one of the phase that is
- * under way. */
+/* Makes the calls that are due: the last one of each phase that has ended, and one of the phase
+ * that is under way. */
 static void tell(mr_run *run)
 {
     for (size_t i = 0; i < 2 && !run->is_refused; i++) {

@@ -157,7 +157,7 @@ mr_groups *mr__groups_retain(mr_groups *groups)
 
 void mr_groups_destroy(mr_groups *groups)
 {
-    /* order MR.last acqrel <-> MR.last: the last one sees what the others did */
+    /* order MR.last acqrel -> MR.last <- MR.last: the last one sees what the others did */
     if (!groups || mr_a_sub_acqrel(&groups->refs, 1) > 1) {
         return;
     }

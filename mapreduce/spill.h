@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Pairs in files: written one after the other, most often sorted, as *runs*, and read again from begin
- * to end. The files have no names, so nothing is left of them however the process ends.
+ * Pairs in files: written one after the other, most often sorted, as *runs*, and read again from
+ * begin to end. The files have no names, so nothing is left of them however the process ends.
  */
 #ifndef MR_SPILL_H
 #define MR_SPILL_H
@@ -26,7 +26,8 @@ struct mr__run {
     uint64_t pairs; /* that are in it */
 };
 
-/* Creates one in the directory (NULL: $TMPDIR, or /tmp). NULL: STOOK_IO or STOOK_NOMEM in *ret_error. */
+/* Creates one in the directory (NULL: $TMPDIR, or /tmp). NULL: STOOK_IO or STOOK_NOMEM in
+ * *ret_error. */
 struct mr__file *mr__file_create(const char *directory, struct mr_error *ret_error);
 void mr__file_close(struct mr__file *file);
 

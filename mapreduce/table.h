@@ -80,9 +80,9 @@ struct mr__pending {
     struct mr__table *table;
 };
 
-/* Where the search for a key begins: keys lie about in the order of their hashes by the table's key,
- * at any capacity. Were the keys of tables the same, then walking one in order would fill the next one
- * from one end on, with long searches. */
+/* Where the search for a key begins: keys lie about in the order of their hashes by the table's
+ * key, at any capacity. Were the keys of tables the same, then walking one in order would fill the
+ * next one from one end on, with long searches. */
 static inline struct mr__slot *mr__table_home(const struct mr__table *table, uint32_t hash)
 {
     return &table->slots[(uint64_t)(hash * table->key) * table->capacity >> 32];
@@ -91,9 +91,10 @@ static inline struct mr__slot *mr__table_home(const struct mr__table *table, uin
 /* Makes room for more keys (table_grow.c). False without memory: then keys may be lost. */
 bool mr__table_grow(struct mr__table *table, struct mr__budget *budget);
 
-/* Adds pairs, whose slots were prefetched, in order. Returns STOOK_OK; STOOK_NOMEM; STOOK_TASK_FAILED
- * (combine failed: fold->code, fold->failed_key); STOOK_INVALID (a value is not of the size that is
- * added up: fold->failed_key). After a failure the tables are consistent, but pairs may be lost. */
+/* Adds pairs, whose slots were prefetched, in order. Returns STOOK_OK; STOOK_NOMEM;
+ * STOOK_TASK_FAILED (combine failed: fold->code, fold->failed_key); STOOK_INVALID (a value is not
+ * of the size that is added up: fold->failed_key). After a failure the tables are consistent, but
+ * pairs may be lost. */
 enum stook_status mr__table_add_many(struct mr__pending pending[], size_t count,
                                      struct mr__fold *fold);
 

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT
  *
- * How a table grows. Small ones move to a larger array. Large ones grow where they are, by pages that
- * are put behind their own, in steps of a half: as keys lie about in the order of their hashes, each
- * goes towards the end, and what is behind it has gone already.
+ * How a table grows. Small ones move to a larger array. Large ones grow where they are, by pages
+ * that are put behind their own, in steps of a half: as keys lie about in the order of their
+ * hashes, each goes towards the end, and what is behind it has gone already.
  */
 #include <stdlib.h>
 #include "table.h"
 
 enum {
     FIRST_CAPACITY = 16,
-    QUICK_GROWTH = 4096,  /* up to which it grows by 4 */
-    DOUBLING = 32768,     /* up to which it grows by 2 */
+    QUICK_GROWTH = 4096, /* up to which it grows by 4 */
+    DOUBLING = 32768,    /* up to which it grows by 2 */
     HUGE_SLOTS = MR_HUGE / sizeof(struct mr__slot)
 };
 
@@ -51,7 +51,7 @@ static bool put_aside(struct aside *aside, const struct mr__slot *slot)
     return true;
 }
 
-/* Puts what was in the slot `from` to its place, if only slots that have been moved are on the way. */
+/* Puts what was in the slot `from` to its place, if only moved slots are on the way there. */
 static bool place_behind(struct mr__table *table, const struct mr__slot *slot,
                          const struct mr__slot *from)
 {
@@ -71,8 +71,9 @@ static bool place_behind(struct mr__table *table, const struct mr__slot *slot,
     return true;
 }
 
-/* Spreads what is in the first `before` slots over all of them, the last one first. Some go aside: those
- * at the begin, as they may have come around the end; and the few that do not get behind their place. */
+/* Spreads what is in the first `before` slots over all of them, the last one first. Some go aside:
+ * those at the begin, as they may have come around the end; and the few that do not get behind
+ * their place. */
 static bool spread(struct mr__table *table, size_t before)
 {
     struct aside aside = {.slots = NULL};
@@ -110,8 +111,8 @@ static bool move(struct mr__table *table, size_t capacity, struct mr__budget *bu
         return false;
     }
     /* Not calloc: a fresh page that is read before it is written faults twice, and the second fault
-     * stops the other threads for a moment. All slots are marked free in a loop that the analyser of
-     * clang does not follow to its end, hence NOLINT. */
+     * stops the other threads for a moment. All slots are marked free in a loop that the analyser
+     * of clang does not follow to its end, hence NOLINT. */
     for (size_t i = 0; size < MR_HUGE && i < capacity; i++) {
         larger.slots[i].value_kind = MR_VALUE_NONE;
     }
@@ -136,9 +137,7 @@ static uint32_t new_key(const struct mr__table *table, const struct mr__budget *
 static size_t next_capacity(size_t capacity)
 {
     if (capacity < DOUBLING) {
-        return !capacity                 ? FIRST_CAPACITY
-               : capacity < QUICK_GROWTH ? capacity * 4
-                                         : capacity * 2;
+        return !capacity ? FIRST_CAPACITY : capacity < QUICK_GROWTH ? capacity * 4 : capacity * 2;
     }
     size_t more = capacity + capacity / 2;
     return more <= HUGE_SLOTS ? more

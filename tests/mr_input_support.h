@@ -58,7 +58,7 @@ static inline void remove_file(char *path)
     free(path);
 }
 
-/* --- compressed data --------------------------------------------------------------------------- */
+/* --- compressed data -------------------------------------------------------------------------- */
 
 enum coding { PLAIN_TEXT, GZIP, ZSTD };
 
@@ -127,7 +127,7 @@ static inline void free_slice(struct mr_slice slice)
     free(either.own);
 }
 
-/* --- sources ----------------------------------------------------------------------------------- */
+/* --- sources ---------------------------------------------------------------------------------- */
 
 enum way { MEMORY, NAMED, MAPPED, DESCRIPTOR, PIPE, FIFO, WAYS };
 

@@ -8,7 +8,7 @@
 #include "fork_support.h"
 #include "group_support.h"
 
-/* --- crimes: regions, each run in a child ------------------------------------------------------ */
+/* --- crimes: regions, each run in a child ----------------------------------------------------- */
 
 static void fork_twice(stook_here *here, void *arg)
 {

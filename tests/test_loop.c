@@ -16,7 +16,7 @@ static struct stook_range range_of(size_t begin, size_t end, size_t grain)
     return (struct stook_range){.begin = begin, .end = end, .grain = grain};
 }
 
-/* --- every index once -------------------------------------------------------------------------- */
+/* --- every index once ------------------------------------------------------------------------- */
 
 struct counted_loop {
     struct stook_range range;
@@ -135,7 +135,7 @@ Test(loop, ranges_of_all_indices, .timeout = 60)
     }
 }
 
-/* --- pieces without a grain -------------------------------------------------------------------- */
+/* --- pieces without a grain ------------------------------------------------------------------- */
 
 struct pieces {
     int64_t length_ns; /* of an index */
@@ -194,7 +194,7 @@ Test(loop, without_a_grain_pieces_shrink_where_indices_become_long, .timeout = 6
     cr_assert_eq(pieces.last, 1, "last %zu", pieces.last);
 }
 
-/* --- sharing ----------------------------------------------------------------------------------- */
+/* --- sharing ---------------------------------------------------------------------------------- */
 
 struct meeting {
     atomic_int others; /* pieces in another thread than the first one's */
@@ -244,7 +244,7 @@ Test(loop, another_worker_takes_part, .timeout = 60)
     stook_executor_destroy(executor);
 }
 
-/* --- codes ------------------------------------------------------------------------------------- */
+/* --- codes ------------------------------------------------------------------------------------ */
 
 struct failing_loop {
     size_t count;
@@ -352,7 +352,7 @@ Test(loop, a_failure_ends_the_loop_in_the_other_workers, .timeout = 60)
     stook_executor_destroy(executor);
 }
 
-/* --- arguments --------------------------------------------------------------------------------- */
+/* --- arguments -------------------------------------------------------------------------------- */
 
 static int never(stook_here *here, size_t begin, size_t end, void *user_data)
 {
@@ -399,7 +399,7 @@ Test(loop, B22_bad_arguments_and_empty_ranges, .timeout = 60)
     stook_executor_destroy(executor);
 }
 
-/* --- loops everywhere -------------------------------------------------------------------------- */
+/* --- loops everywhere ------------------------------------------------------------------------- */
 
 struct nest {
     unsigned depth;
@@ -524,7 +524,7 @@ Test(loop, from_several_threads_on_one_executor, .timeout = 60)
     stook_executor_destroy(executor);
 }
 
-/* --- calls ------------------------------------------------------------------------------------- */
+/* --- calls ------------------------------------------------------------------------------------ */
 
 static void count_call(stook_here *here, void *arg)
 {

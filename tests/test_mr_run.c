@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Jobs that run by themselves: states, progress, waiting, cancelling, statistics, counters; items that
- * are tried again or left out; and ranks.
+ * Jobs that run by themselves: states, progress, waiting, cancelling, statistics, counters; items
+ * that are tried again or left out; and ranks.
  */
 #include "check.h"
 #include "mr_support.h"

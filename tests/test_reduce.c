@@ -15,7 +15,7 @@ static struct stook_range range_of(size_t begin, size_t end, size_t grain)
     return (struct stook_range){.begin = begin, .end = end, .grain = grain};
 }
 
-/* --- an allocator that can be told to fail ----------------------------------------------------- */
+/* --- an allocator that can be told to fail ---------------------------------------------------- */
 
 struct memory {
     atomic_size_t fails_from; /* a size */
@@ -211,7 +211,7 @@ Test(reduce, takes_values_in_order_whoever_takes_part, .timeout = 120)
     }
 }
 
-/* --- the same each time ------------------------------------------------------------------------ */
+/* --- the same each time ----------------------------------------------------------------------- */
 
 Test(reduce, deterministic_pieces_and_tree_depend_on_the_range_alone, .timeout = 60)
 {
@@ -335,7 +335,7 @@ Test(reduce, ranges_of_all_indices, .timeout = 60)
     }
 }
 
-/* --- no memory --------------------------------------------------------------------------------- */
+/* --- no memory -------------------------------------------------------------------------------- */
 
 /* Larger than anything else that is allocated. */
 enum { POOR_SIZE = 1 << 19 };
@@ -392,7 +392,7 @@ Test(reduce, accumulators_whose_sizes_overflow_are_no_memory, .timeout = 60)
     stook_executor_destroy(executor);
 }
 
-/* --- arguments --------------------------------------------------------------------------------- */
+/* --- arguments -------------------------------------------------------------------------------- */
 
 Test(reduce, B22_bad_arguments_and_empty_ranges, .timeout = 60)
 {
@@ -422,7 +422,7 @@ Test(reduce, B22_bad_arguments_and_empty_ranges, .timeout = 60)
     stook_executor_destroy(executor);
 }
 
-/* --- reductions in loops, and in each other ---------------------------------------------------- */
+/* --- reductions in loops, and in each other --------------------------------------------------- */
 
 static void add_indices(stook_here *here, size_t begin, size_t end, void *accumulator,
                         void *user_data);

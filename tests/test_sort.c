@@ -11,7 +11,7 @@
 
 enum { KEYS = 256, SENTINEL = 0xa5, MOST_SIZE = 40 };
 
-/* --- an oracle --------------------------------------------------------------------------------- */
+/* --- an oracle -------------------------------------------------------------------------------- */
 
 /* An element's first byte is its key; the others are its number, as far as there is room. */
 struct sorted_array {
@@ -155,7 +155,7 @@ Test(sort, large_arrays_on_several_workers, .timeout = 120)
     }
 }
 
-/* --- comparisons ------------------------------------------------------------------------------- */
+/* --- comparisons ------------------------------------------------------------------------------ */
 
 /* For each shape; at least as many as are in order anyhow. */
 static size_t most_comparisons(enum shape shape, size_t count)
@@ -224,7 +224,7 @@ Test(sort, a_strictly_descending_array_is_reversed_by_n_comparisons, .timeout = 
     stook_executor_destroy(executor);
 }
 
-/* --- compare functions that contradict themselves ---------------------------------------------- */
+/* --- compare functions that contradict themselves --------------------------------------------- */
 
 struct senseless {
     atomic_uint_fast64_t random;
@@ -272,7 +272,7 @@ Test(sort, a_compare_function_without_sense_loses_no_element, .timeout = 120)
     }
 }
 
-/* --- alignment --------------------------------------------------------------------------------- */
+/* --- alignment -------------------------------------------------------------------------------- */
 
 struct wide {
     _Alignas(256) unsigned key;
@@ -307,7 +307,7 @@ Test(sort, elements_stay_as_aligned_as_their_size_says, .timeout = 60)
     stook_executor_destroy(executor);
 }
 
-/* --- arguments and memory ---------------------------------------------------------------------- */
+/* --- arguments and memory --------------------------------------------------------------------- */
 
 static int never(const void *left, const void *right, void *user_data)
 {
@@ -411,7 +411,7 @@ Test(sort, B30_without_memory_nothing_is_changed, .timeout = 60)
     cr_assert_eq(atomic_load(&memory.blocks), 0);
 }
 
-/* --- sorts everywhere -------------------------------------------------------------------------- */
+/* --- sorts everywhere ------------------------------------------------------------------------- */
 
 static int sort_in_loop(stook_here *here, size_t begin, size_t end, void *user_data)
 {

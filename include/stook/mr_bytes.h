@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Bytes: keys, values and pieces of texts; and walking the words and lines of a text at the speed of
- * memory.
+ * Bytes: keys, values and pieces of texts; and walking the words and lines of a text at the speed
+ * of memory.
  *
  * Threads: any function from any thread. Blocks: never.
  */
@@ -74,7 +74,7 @@ static inline double mr_slice_f64(struct mr_slice value)
  * wyhash. */
 STOOK_API uint64_t mr_hash(struct mr_slice key);
 
-/* --- walking a text ---------------------------------------------------------------------------- */
+/* --- walking a text --------------------------------------------------------------------------- */
 
 /* Finds the next words of *text, up to `most`, and moves *text behind them; a word is a maximal run
  * of bytes that are not white space in the C locale (space, \t \n \v \f \r). Returns how many there
@@ -82,8 +82,8 @@ STOOK_API uint64_t mr_hash(struct mr_slice key);
  *
  *     while ((count = mr_find_words(&text, words, 64)) > 0) ...
  *
- * The words lie in the text. Most instructions are vectors of the processor's widest kind that is of
- * use; the result is the same everywhere. */
+ * The words lie in the text. Most instructions are vectors of the processor's widest kind that is
+ * of use; the result is the same everywhere. */
 STOOK_API size_t mr_find_words(struct mr_slice *text, struct mr_slice words[], size_t most);
 
 /* The same for runs of letters A-Z and a-z; all other bytes separate them. */

@@ -2,8 +2,8 @@
  *
  * The callbacks of a job, and what they call: emitting pairs, reading values, counting.
  *
- * Callbacks run in the executor's workers, many at a time: they share `user`, and must not write to it
- * without care of their own. They may submit tasks and wait for them.
+ * Callbacks run in the executor's workers, many at a time: they share `user`, and must not write to
+ * it without care of their own. They may submit tasks and wait for them.
  */
 #ifndef STOOK_MR_EMIT_H
 #define STOOK_MR_EMIT_H
@@ -60,18 +60,19 @@ struct mr_keys {
     int (*compare)(struct mr_slice a, struct mr_slice b, void *user); /* as mr_slice_compare */
 };
 
-/* Told how far a phase is: `tag` is "map" or "reduce"; done + not_done is constant within one (but see
- * mr_source, mr_input_iterator), done never falls, and not_done is 0 in the last call only, when the
- * phase has ended well. The unit is items for an array, bytes for texts, distinct keys for reduce.
- * Called in the thread that called mr_report_progress(), mr_map_reduce() or mr_run_wait(), and in no
- * other. Returns 0 to go on. Any other value cancels the job; it is never called again then. */
+/* Told how far a phase is: `tag` is "map" or "reduce"; done + not_done is constant within one (but
+ * see mr_source, mr_input_iterator), done never falls, and not_done is 0 in the last call only,
+ * when the phase has ended well. The unit is items for an array, bytes for texts, distinct keys for
+ * reduce. Called in the thread that called mr_report_progress(), mr_map_reduce() or mr_run_wait(),
+ * and in no other. Returns 0 to go on. Any other value cancels the job; it is never called again
+ * then. */
 typedef int mr_progress_fn(const char *tag, uint64_t done, uint64_t not_done, void *user);
 
 /* Emits a pair; key and value are copied. Returns: STOOK_OK; STOOK_NOMEM; STOOK_CANCELLED (the job
  * is being cancelled or has failed elsewhere); STOOK_TASK_FAILED or STOOK_INVALID (the combiner or
- * the partitioner failed); STOOK_IO (spilling failed). After an error the job has ended, whatever the
- * callback returns: it should return soon (`return mr_emit(...)` does). What is wrong with a pair may
- * be told by a later call, or after the callback has returned.
+ * the partitioner failed); STOOK_IO (spilling failed). After an error the job has ended, whatever
+ * the callback returns: it should return soon (`return mr_emit(...)` does). What is wrong with a
+ * pair may be told by a later call, or after the callback has returned.
  * Blocks: for spilling, when the job has a memory limit. Threads: the callback's only. */
 STOOK_API enum stook_status mr_emit(mr_emitter *out, struct mr_slice key, struct mr_slice value);
 

@@ -20,9 +20,9 @@
 
 STOOK_BEGIN_DECLS
 
-/* A text. Files that are no regular ones (pipes, terminals, /proc), and compressed ones, are read once,
- * from begin to end, while others map what has been read: so with any of them the total of the progress
- * is what has been read so far. */
+/* A text. Files that are no regular ones (pipes, terminals, /proc), and compressed ones, are read
+ * once, from begin to end, while others map what has been read: so with any of them the total of
+ * the progress is what has been read so far. */
 struct mr_source {
     const char *path;     /* NULL: text, or descriptor */
     struct mr_slice text; /* bytes in memory; used if path is NULL and descriptor is 0 */
@@ -38,9 +38,9 @@ enum mr_records {
     MR_RECORDS_SPLITTER       /* as `splitter` says */
 };
 
-/* Tells where a record that begins at bytes.data ends: its size, with whatever ends it; 0: more bytes
- * are needed. is_last: there are no more; then 0 is an error. A source with a splitter is cut by one
- * task, from begin to end. */
+/* Tells where a record that begins at bytes.data ends: its size, with whatever ends it; 0: more
+ * bytes are needed. is_last: there are no more; then 0 is an error. A source with a splitter is cut
+ * by one task, from begin to end. */
 typedef size_t mr_splitter_fn(struct mr_slice bytes, bool is_last, void *user);
 
 /* Gives the next item, valid until the next call. Returns 1; 0: there are no more; negative: it
@@ -90,29 +90,29 @@ STOOK_API struct mr_input mr_input_whole(const struct mr_source *sources, size_t
 /* What next gives, called with user. */
 STOOK_API struct mr_input mr_input_iterator(mr_next_fn *next, void *user);
 
-/* The pairs of another job's result, which is read in place, from its first one, and belongs to this
- * job alone until it has ended. */
+/* The pairs of another job's result, which is read in place, from its first one, and belongs to
+ * this job alone until it has ended. */
 STOOK_API struct mr_input mr_input_result(mr_result *result);
 
 /* What one call of a mapper gets. */
 struct mr_item {
     struct mr_slice data; /* the array's item, in place; the record, valid during the call. A record
-                              that starts in a split belongs to it, however long it is. Another job's
-                              result: the pair's key */
+                              that starts in a split belongs to it, however long it is. Another
+                              job's result: the pair's key */
     uint64_t index;       /* array, iterator, result: the item's number; text: offset of data in its
                               source, bytes (compressed: behind decompression) */
     size_t source;        /* text: index into sources; else 0 */
     struct mr_slice value; /* another job's result: the pair's value; else empty */
 };
 
-/* --- directories ------------------------------------------------------------------------------- */
+/* --- directories ------------------------------------------------------------------------------ */
 
 typedef struct mr_tree mr_tree; /* the regular files below some paths */
 
-/* Walks each path that is a directory, in byte order of the names, not following symbolic links below
- * it; what is no directory is taken as it is, unseen. ret_tree is to be closed by the caller.
- * Returns: STOOK_OK; STOOK_NOMEM; STOOK_IO: a directory cannot be read, and message (may be NULL; size
- * bytes) says which and why. Blocks: for the directories. */
+/* Walks each path that is a directory, in byte order of the names, not following symbolic links
+ * below it; what is no directory is taken as it is, unseen. ret_tree is to be closed by the caller.
+ * Returns: STOOK_OK; STOOK_NOMEM; STOOK_IO: a directory cannot be read, and message (may be NULL;
+ * size bytes) says which and why. Blocks: for the directories. */
 STOOK_API STOOK_NODISCARD enum stook_status mr_tree_open(const char *const *paths, size_t count,
                                                          mr_tree **ret_tree, char *message,
                                                          size_t size);

@@ -61,8 +61,8 @@ struct mr_job {
     stook_client *client;   /* NULL: none. Its weight is that of the job beside others'; the job
                                    keeps a reference */
     uint64_t memory_limit;  /* bytes for all that the job holds, result included: at the limit it
-                                   goes on with files. 0: none; else at least MR_LEAST_MEMORY. What is
-                                   beyond: one record or pair for each worker, callbacks' own memory */
+                                   goes on with files. 0: none; else at least MR_LEAST_MEMORY. Not in
+                                   it: a record or pair for each worker, callbacks' memory */
     const char *spill_directory; /* for these files, which have no names there; NULL: $TMPDIR, or
                                     /tmp */
     uint32_t attempts;           /* how often an item that fails is tried; 0, 1: once. What it has
@@ -79,7 +79,8 @@ struct mr_job {
 #define MR_JOB_INIT                                                                                \
     {                                                                                              \
         sizeof(struct mr_job),                                                                     \
-        {0, 0, 0, 0, 0, 0, false, MR_CHUNK_AUTO, MR_RECORDS_DELIMITED, 0, 0, 0, 0, 0, false, false}, \
+        {0, 0, 0, 0, 0, 0, false, MR_CHUNK_AUTO, MR_RECORDS_DELIMITED, 0, 0, 0, 0, 0, false,       \
+         false},                                                                                   \
         0, 0, 0, 0, 0, 0, MR_ORDER_NONE, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0                           \
     }
 /* clang-format on */
@@ -118,7 +119,8 @@ STOOK_API STOOK_NODISCARD enum stook_status mr_map_reduce(stook_executor *execut
                                                           struct mr_error *ret_error);
 
 /* The same job in the calling thread and in the plainest way: no executor, no tables, no combiner,
- * no partitions, no memory limit, no progress. For debugging a callback, and as the oracle of tests.
+ * no partitions, no memory limit, no progress. For debugging a callback, and as the oracle of
+ * tests.
  * Returns, frees and fills as mr_map_reduce(), but for STOOK_CANCELLED and STOOK_SHUTDOWN.
  * Threads: any. Blocks: it runs the job. */
 STOOK_API STOOK_NODISCARD enum stook_status mr_map_reduce_sequential(const struct mr_job *job,
@@ -126,9 +128,10 @@ STOOK_API STOOK_NODISCARD enum stook_status mr_map_reduce_sequential(const struc
                                                                      struct mr_error *ret_error);
 
 /* Can the job run where nothing but bytes goes from one machine to another? It cannot if keys are
- * compared by functions of the job's own. If not, why (may be NULL; size bytes) receives the reason.
- * What cannot be seen is the author's to know: keys and values must hold no pointers, and no padding;
- * numbers are in the machine's order. Sums of doubles depend on where they are added up. */
+ * compared by functions of the job's own. If not, why (may be NULL; size bytes) receives the
+ * reason. What cannot be seen is the author's to know: keys and values must hold no pointers, and
+ * no padding; numbers are in the machine's order. Sums of doubles depend on where they are added
+ * up. */
 STOOK_API bool mr_job_is_portable(const struct mr_job *job, char *why, size_t size);
 
 STOOK_END_DECLS

@@ -3,8 +3,8 @@
  * A job that runs while its owner does something else: progress, cancel, statistics, result.
  *
  * Threads: all functions from any thread, also from a callback of the job, but for mr_run_wait(),
- * mr_run_take_result() and mr_run_release(), which are the owner's. Blocks: for a short lock, but for
- * mr_run_wait() and mr_run_release().
+ * mr_run_take_result() and mr_run_release(), which are the owner's. Blocks: for a short lock, but
+ * for mr_run_wait() and mr_run_release().
  */
 #ifndef STOOK_MR_RUN_H
 #define STOOK_MR_RUN_H
@@ -22,8 +22,8 @@ STOOK_BEGIN_DECLS
 typedef struct mr_run mr_run;
 
 /* Starts a job; the description is copied. ret_run is to be released by the caller.
- * Returns: STOOK_OK; STOOK_INVALID, STOOK_NOMEM, STOOK_SHUTDOWN: then there is no run, and ret_error
- * (may be NULL) is filled. Blocks: as stook_executor_submit(). */
+ * Returns: STOOK_OK; STOOK_INVALID, STOOK_NOMEM, STOOK_SHUTDOWN: then there is no run, and
+ * ret_error (may be NULL) is filled. Blocks: as stook_executor_submit(). */
 STOOK_API STOOK_NODISCARD enum stook_status mr_submit(stook_executor *executor,
                                                       const struct mr_job *job, mr_run **ret_run,
                                                       struct mr_error *ret_error);
@@ -49,12 +49,13 @@ STOOK_API enum stook_status mr_run_progress(const mr_run *run, enum mr_phase pha
                                             uint64_t *ret_done, uint64_t *ret_not_done);
 
 /* Waits until the job has ended or the deadline (as stook_future_wait_until(); STOOK_FOREVER) has
- * come; meanwhile calls its progress callback. Returns: STOOK_TIMEOUT: it goes on; STOOK_DEADLOCK; or
- * how it has ended, as mr_map_reduce(), and fills ret_error (may be NULL) likewise. */
+ * come; meanwhile calls its progress callback. Returns: STOOK_TIMEOUT: it goes on; STOOK_DEADLOCK;
+ * or how it has ended, as mr_map_reduce(), and fills ret_error (may be NULL) likewise. */
 STOOK_API STOOK_NODISCARD enum stook_status mr_run_wait(mr_run *run, int64_t deadline_ns,
                                                         struct mr_error *ret_error);
 
-/* Asks it to end: tasks that have not begun never do, running ones stop at their next item or emit. */
+/* Asks it to end: tasks that have not begun never do, running ones stop at their next item or
+ * emit. */
 STOOK_API void mr_run_cancel(mr_run *run);
 
 /* The result of a job that has ended well, now the caller's; NULL: it has not, or it was taken. */
@@ -86,8 +87,8 @@ STOOK_API void mr_run_stats(const mr_run *run, struct mr_stats *ret_stats);
 /* The sum of a counter of mr_count(); 0 if there is none of that name. */
 STOOK_API uint64_t mr_run_counter(const mr_run *run, const char *name);
 
-/* Some of the items that were left out, the first ones to be noticed: fills ret_errors and returns how
- * many, up to most; no more than MR_BAD_SAMPLES are kept. */
+/* Some of the items that were left out, the first ones to be noticed: fills ret_errors and returns
+ * how many, up to most; no more than MR_BAD_SAMPLES are kept. */
 #define MR_BAD_SAMPLES 8
 STOOK_API size_t mr_run_bad_items(const mr_run *run, struct mr_error ret_errors[], size_t most);
 

@@ -21,8 +21,8 @@ uint64_t command_parse_number(const char *option, const char *text, uint64_t mos
 /* Parses a size of at least `least` bytes, with K, M or G for powers of 1024; as above. */
 uint64_t command_parse_size(const char *option, const char *text, uint64_t least);
 
-/* From now on Ctrl-C ends the process with EXIT_INTERRUPTED: at once, or, between the next two calls,
- * by making command_progress() cancel the job. */
+/* From now on Ctrl-C ends the process with EXIT_INTERRUPTED: at once, or, between the next two
+ * calls, by making command_progress() cancel the job. */
 void command_catch_interrupt(void);
 void command_job_begins(void);
 bool command_job_ended(void); /* true: it was interrupted */

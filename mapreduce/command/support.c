@@ -65,7 +65,7 @@ uint64_t command_parse_size(const char *option, const char *text, uint64_t least
     return (uint64_t)number << shift;
 }
 
-/* --- interruption and progress ---------------------------------------------------------------------- */
+/* --- interruption and progress ---------------------------------------------------------------- */
 
 static volatile sig_atomic_t job_runs;
 static volatile sig_atomic_t interrupted;
@@ -114,7 +114,7 @@ void command_progress_clear(bool show)
     }
 }
 
-/* --- input -------------------------------------------------------------------------------------------- */
+/* --- input ------------------------------------------------------------------------------------ */
 
 /* Reads all of a file from where it stands. Returns 0 or the exit status after a message. */
 static int read_all(int file, const char *name, struct mr_source *source, char **ret_buffer)
@@ -153,8 +153,8 @@ static int read_all(int file, const char *name, struct mr_source *source, char *
     return 0;
 }
 
-/* Can the library read it by name? It says itself what is wrong with a directory, or with a file that
- * is not there. Files of /proc and /sys tell no size, or a page that they do not fill. */
+/* Can the library read it by name? It says itself what is wrong with a directory, or with a file
+ * that is not there. Files of /proc and /sys tell no size, or a page that they do not fill. */
 static bool is_for_library(const struct stat *status)
 {
     bool tells_no_size = status->st_blocks == 0 && status->st_size <= 4096;
@@ -237,7 +237,7 @@ void command_inputs_close(struct command_inputs *inputs)
     free(inputs->sources);
 }
 
-/* --- output ------------------------------------------------------------------------------------------- */
+/* --- output ----------------------------------------------------------------------------------- */
 
 int command_version(void)
 {

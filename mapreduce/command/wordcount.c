@@ -25,7 +25,7 @@ struct wordcount {
     bool show_progress;
 };
 
-/* --- the job --------------------------------------------------------------------------------------- */
+/* --- the job ---------------------------------------------------------------------------------- */
 
 static int map_words(const struct mr_item *item, mr_emitter *out, void *user)
 {
@@ -64,7 +64,7 @@ static int print_all(mr_result *result)
     return EXIT_TROUBLE;
 }
 
-/* --- the command -------------------------------------------------------------------------------------- */
+/* --- the command ------------------------------------------------------------------------------ */
 
 static int run_job(const struct wordcount *options, const struct command_inputs *inputs,
                    mr_result **ret_result)
