@@ -153,6 +153,7 @@ static int reduce_task(void *arg, void **ret_value)
     } else {
         reduce_table(&groups->tables[partition], &out);
     }
+    mr__emitter_end(&out);
     mr__task_end(&out);
     mr__store_return(&batch->store, out.segment);
     return out.status;

@@ -140,6 +140,22 @@ void mr__emitter_begin(mr_emitter *out)
     out->fails_late = combine && combine != mr_sum_u64 && combine != mr_sum_f64;
 }
 
+/* The list, which the task does not add to any more, goes if the job has half of its memory in use:
+ * while each is small, nobody lets go of them later. */
+static void relieve_at_end(mr_emitter *out)
+{
+    struct mr_error error = {.status = STOOK_OK};
+
+    if (out->status == STOOK_OK && out->list->count > 0 &&
+        mr__budget_is_tight(&out->context->budget, 1, 2)) {
+        mr__list_spill(out->context, out->job, out->segment, out->list, out->runs, &error);
+    }
+    if (error.status != STOOK_OK) {
+        error.phase = out->phase;
+        fail(out, &error);
+    }
+}
+
 /* Lets memory go, if the job has too much of it. */
 static void relieve(mr_emitter *out)
 {
@@ -182,7 +198,11 @@ enum stook_status mr__emitter_flush(mr_emitter *out)
 
 void mr__emitter_end(mr_emitter *out)
 {
-    mr__emitter_flush(out);
+    if (out->phase == MR_PHASE_REDUCE) {
+        relieve_at_end(out);
+    } else {
+        mr__emitter_flush(out);
+    }
 }
 
 /* The key as a slot has it, and its table; false: the partitioner failed. */

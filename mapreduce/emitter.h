@@ -57,7 +57,7 @@ void mr__task_end(mr_emitter *out);
 /* Adds what was emitted and not yet added. */
 enum stook_status mr__emitter_flush(mr_emitter *out);
 
-/* The task has mapped its last item. */
+/* The task has mapped its last item, or reduced its last key. */
 void mr__emitter_end(mr_emitter *out);
 
 /* Calls the mapper for one item and counts nothing; false: stop. */

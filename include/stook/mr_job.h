@@ -61,7 +61,7 @@ struct mr_job {
     stook_client *client;   /* NULL: none. Its weight is that of the job beside others'; the job
                                    keeps a reference */
     uint64_t memory_limit;  /* bytes for all that the job holds, result included: at the limit it
-                                   goes on with files. 0: none; else at least MR_LEAST_MEMORY. Not in
+                                   goes on with files. 0: none; least: MR_LEAST_MEMORY. Not in
                                    it: a record or pair for each worker, callbacks' memory */
     const char *spill_directory; /* for these files, which have no names there; NULL: $TMPDIR, or
                                     /tmp */
