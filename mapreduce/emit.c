@@ -185,7 +185,9 @@ enum stook_status mr__emitter_flush(mr_emitter *out)
     segment->pending_count = 0;
     if (out->status == STOOK_OK && count > 0) {
         struct mr__fold fold = mr__fold_of(out->job, &segment->arena);
-        enum stook_status status = mr__table_add_many(segment->pending, count, &fold);
+        enum stook_status status = segment->scatter.is_on
+                                       ? mr__scatter_add(segment, segment->pending, count, &fold)
+                                       : mr__table_add_many(segment->pending, count, &fold);
         if (status != STOOK_OK) {
             fail_add(out, status, &fold);
         }
@@ -196,12 +198,26 @@ enum stook_status mr__emitter_flush(mr_emitter *out)
     return out->status;
 }
 
+/* What is kept must fit into memory, and cannot tell which item made a combiner fail. */
+static bool may_scatter(const mr_emitter *out)
+{
+    return out->segment->tables && !out->fails_late && out->context->budget.limit == 0 &&
+           out->job->ranks <= 1;
+}
+
 void mr__emitter_end(mr_emitter *out)
 {
     if (out->phase == MR_PHASE_REDUCE) {
         relieve_at_end(out);
-    } else {
-        mr__emitter_flush(out);
+    } else if (mr__emitter_flush(out) == STOOK_OK && may_scatter(out)) {
+        struct mr__fold fold = mr__fold_of(out->job, &out->segment->arena);
+        if (!out->segment->scatter.is_on) {
+            out->segment->scatter.looked += out->segment->pairs - out->pairs_before;
+        }
+        enum stook_status status = mr__scatter_decide(out->segment, out->job->partitions, &fold);
+        if (status != STOOK_OK) {
+            fail_add(out, status, &fold);
+        }
     }
 }
 
@@ -240,7 +256,7 @@ static inline bool prepare(mr_emitter *out, struct mr_slice key, struct mr__pend
     }
     slot->hash = (uint32_t)hash;
     ret_pending->table = &out->segment->tables[partition];
-    if (ret_pending->table->capacity > 0) {
+    if (ret_pending->table->capacity > 0 && !out->segment->scatter.is_on) {
         __builtin_prefetch(mr__table_home(ret_pending->table, slot->hash), 1);
     }
     return true;

@@ -55,6 +55,10 @@ static int shuffle_task(void *arg, void **ret_value)
         }
         enum stook_status status =
             mr__table_merge(&groups->tables[partition], &fold, &segment->tables[partition]);
+        if (status == STOOK_OK) {
+            status =
+                mr__scatter_gather(&segment->scatter, partition, &groups->tables[partition], &fold);
+        }
         if (status != STOOK_OK) {
             fail_merge(batch, status, &fold);
             return status;
@@ -185,7 +189,7 @@ uint64_t mr_groups_count(const mr_groups *groups)
 static bool has_emissions(const mr_groups *groups, uint32_t partition)
 {
     for (const struct mr__segment *segment = groups->store.all; segment; segment = segment->next) {
-        if (segment->tables[partition].count > 0) {
+        if (segment->tables[partition].count > 0 || mr__scatter_has(&segment->scatter, partition)) {
             return true;
         }
     }

@@ -55,6 +55,7 @@ static void segment_destroy(struct mr__segment *segment, uint32_t partitions)
     for (uint32_t i = 0; segment->runs && i < partitions; i++) {
         mr__runs_fini(&segment->runs[i]);
     }
+    mr__scatter_fini(&segment->scatter, partitions, segment->arena.budget);
     free(segment->runs);
     mr__runs_fini(&segment->list_runs);
     free(segment->tables);

@@ -14,6 +14,7 @@
 #include "context.h"
 #include "list.h"
 #include "mr_platform.h"
+#include "scatter.h"
 #include "table.h"
 
 /* Sorted, in files. */
@@ -34,6 +35,7 @@ struct mr__segment {
     struct mr__arena arena;
     struct mr__table *tables;  /* one for each partition; NULL: a segment for lists */
     struct mr__list list;      /* of a map phase without tables */
+    struct mr__scatter scatter;
     struct mr__file *file;     /* the context's; NULL: nothing has been spilled */
     struct mr__runs *runs;     /* what has: for each partition; NULL: none */
     struct mr__runs list_runs; /* the same of the list */

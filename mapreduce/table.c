@@ -348,14 +348,13 @@ static enum stook_status merge_values(struct mr__slot *slot, struct mr__fold *fo
     return STOOK_OK;
 }
 
-enum stook_status mr__table_merge(struct mr__table *table, struct mr__fold *fold,
-                                  struct mr__table *from)
+enum stook_status mr__table_absorb(struct mr__table *table, struct mr__fold *fold,
+                                   struct mr__slot slots[], size_t count)
 {
-    for (size_t i = 0; i < from->capacity; i++) {
-        struct mr__slot *moved = &from->slots[i];
+    for (size_t i = 0; i < count; i++) {
+        struct mr__slot *moved = &slots[i];
         enum stook_status status = STOOK_OK;
-        if (i + AHEAD < from->capacity && moved[AHEAD].value_kind != MR_VALUE_NONE &&
-            table->capacity > 0) {
+        if (i + AHEAD < count && moved[AHEAD].value_kind != MR_VALUE_NONE && table->capacity > 0) {
             __builtin_prefetch(mr__table_home(table, moved[AHEAD].hash), 1);
         }
         if (moved->value_kind == MR_VALUE_NONE) {
@@ -375,8 +374,18 @@ enum stook_status mr__table_merge(struct mr__table *table, struct mr__fold *fold
             return status;
         }
     }
-    mr__table_fini(from, fold->arena->budget);
     return STOOK_OK;
+}
+
+enum stook_status mr__table_merge(struct mr__table *table, struct mr__fold *fold,
+                                  struct mr__table *from)
+{
+    enum stook_status status = mr__table_absorb(table, fold, from->slots, from->capacity);
+
+    if (status == STOOK_OK) {
+        mr__table_fini(from, fold->arena->budget);
+    }
+    return status;
 }
 
 /* --- walking ---------------------------------------------------------------------------------- */

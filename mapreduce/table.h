@@ -102,6 +102,10 @@ enum stook_status mr__table_add_many(struct mr__pending pending[], size_t count,
 enum stook_status mr__table_add(struct mr__table *table, struct mr__fold *fold,
                                 const struct mr__slot *key, struct mr_slice value);
 
+/* Adds slots that are not free; keys and values stay in the arenas they are in. Returns as above. */
+enum stook_status mr__table_absorb(struct mr__table *table, struct mr__fold *fold,
+                                   struct mr__slot slots[], size_t count);
+
 /* Moves all of `from` into `table`, leaving it empty; keys and values stay in the arenas they are
  * in. Returns as above. */
 enum stook_status mr__table_merge(struct mr__table *table, struct mr__fold *fold,

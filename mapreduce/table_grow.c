@@ -71,20 +71,14 @@ static bool place_behind(struct mr__table *table, const struct mr__slot *slot,
     return true;
 }
 
-/* Spreads what is in the first `before` slots over all of them, the last one first. Some go aside:
- * those at the begin, as they may have come around the end; and the few that do not get behind
- * their place. */
+/* Spreads what is in the first `before` slots over all of them, the last one first. The few that do
+ * not get behind where they were, or come around the end, go aside. */
 static bool spread(struct mr__table *table, size_t before)
 {
     struct aside aside = {.slots = NULL};
     bool is_whole = true;
-    size_t begin = 0;
 
-    for (; begin < before && table->slots[begin].value_kind != MR_VALUE_NONE; begin++) {
-        is_whole &= put_aside(&aside, &table->slots[begin]);
-        table->slots[begin].value_kind = MR_VALUE_NONE;
-    }
-    for (size_t i = before; i-- > begin;) {
+    for (size_t i = before; i-- > 0;) {
         if (table->slots[i].value_kind != MR_VALUE_NONE) {
             struct mr__slot slot = table->slots[i];
             table->slots[i].value_kind = MR_VALUE_NONE;

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * More keys than caches hold: tables that grow where they are, and pairs that are kept by partition
+ * while keys hardly repeat. Keys are new at first, then repeat, then are new again; so that begins,
+ * ends, and may begin again.
+ */
+#include "check.h"
+#include "mr_support.h"
+
+#define AT_ONCE 4096
+#define MANY (100 * AT_ONCE) /* enough for one worker to keep pairs */
+#define LARGE (18 * AT_ONCE) /* enough for one table to grow where it is */
+
+/* Emitted: `fresh` keys; as many of the first `repeated` ones, one after the other; `fresh` others. */
+struct keys {
+    size_t size; /* of a key, bytes */
+    uint64_t fresh;
+    uint64_t repeated;
+};
+
+static uint64_t key_of(const struct keys *keys, uint64_t n)
+{
+    return n >= keys->fresh && n < 2 * keys->fresh ? n % keys->repeated : n;
+}
+
+static uint64_t *count_expected(const struct keys *keys)
+{
+    uint64_t *counts = must_alloc(3 * keys->fresh * sizeof *counts);
+
+    memset(counts, 0, 3 * keys->fresh * sizeof *counts);
+    for (uint64_t n = 0; n < 3 * keys->fresh; n++) {
+        counts[key_of(keys, n)]++;
+    }
+    return counts;
+}
+
+/* Emits a run of numbers, each once, with the value 1. */
+static int emit_numbers(const struct mr_item *item, mr_emitter *out, void *user)
+{
+    const struct keys *keys = user;
+    const uint64_t one = 1;
+    unsigned char bytes[64][32];
+    struct mr_slice slices[64];
+
+    for (uint64_t i = 0; i < AT_ONCE; i += 64) {
+        for (size_t j = 0; j < 64; j++) {
+            uint64_t key = key_of(keys, item->index * AT_ONCE + i + j);
+            memset(bytes[j], 'k', sizeof bytes[j]);
+            memcpy(bytes[j], &key, sizeof key);
+            slices[j] = mr_slice_of(bytes[j], keys->size);
+        }
+        enum stook_status status = mr_emit_keys(out, slices, 64, mr_slice_of(&one, sizeof one));
+        if (status != STOOK_OK) {
+            return (int)status;
+        }
+    }
+    return 0;
+}
+
+static int count_values(struct mr_slice key, mr_values *values, mr_emitter *out, void *user)
+{
+    struct mr_slice value;
+    uint64_t count = 0;
+    (void)user;
+
+    while (mr_values_next(values, &value)) {
+        count += slice_u64(value);
+    }
+    return mr_emit(out, key, mr_slice_of(&count, sizeof count));
+}
+
+/* Has the result each key once, with its count? */
+static bool is_right(mr_result *result, const struct keys *keys)
+{
+    const uint64_t numbers = 3 * keys->fresh;
+    uint64_t *expected = count_expected(keys);
+    uint64_t *counts = must_alloc(numbers * sizeof *counts);
+    bool is_sound = true;
+    struct mr_pair pair;
+
+    memset(counts, 0, numbers * sizeof *counts);
+    while (is_sound && mr_result_next(result, &pair)) {
+        uint64_t key = numbers;
+        if (pair.key.size == keys->size) {
+            memcpy(&key, pair.key.data, sizeof key);
+        }
+        is_sound = key < numbers && counts[key] == 0;
+        if (is_sound) {
+            counts[key] = slice_u64(pair.value);
+        }
+    }
+    is_sound = is_sound && memcmp(counts, expected, numbers * sizeof *counts) == 0;
+    free(counts);
+    free(expected);
+    return is_sound;
+}
+
+/* Few hashes: long runs of slots are taken, at the end of a table too. */
+static uint64_t poor_hash(struct mr_slice key, void *user)
+{
+    uint64_t number = 0;
+    (void)user;
+
+    memcpy(&number, key.data, sizeof number);
+    return number % 1999;
+}
+
+static int compare_bytes(struct mr_slice a, struct mr_slice b, void *user)
+{
+    (void)user;
+    return slice_compare(a, b);
+}
+
+static const struct mr_keys poor_keys = {.hash = poor_hash, .compare = compare_bytes};
+
+static bool runs_right(struct keys keys, uint32_t partitions, unsigned workers, bool combines,
+                       const struct mr_keys *hashing)
+{
+    static const char items[3 * MANY / AT_ONCE];
+    stook_executor *executor = must_create(workers);
+    struct mr_job job = MR_JOB_INIT;
+    mr_result *result = NULL;
+
+    job.input = mr_input_array(items, 3 * keys.fresh / AT_ONCE, 1);
+    job.input.chunk = 4;
+    job.map = emit_numbers;
+    job.combine = combines ? mr_sum_u64 : NULL;
+    job.reduce = combines ? NULL : count_values;
+    job.partitions = partitions;
+    job.keys = hashing;
+    job.user = &keys;
+    MUST(mr_map_reduce(executor, &job, &result, NULL) == STOOK_OK);
+    bool is_sound = is_right(result, &keys);
+    mr_result_destroy(result);
+    stook_executor_destroy(executor);
+    return is_sound;
+}
+
+static const struct keys short_keys = {.size = 8, .fresh = MANY, .repeated = 5000};
+static const struct keys long_keys = {.size = 24, .fresh = MANY, .repeated = 5000};
+
+Test(mr_keys, short_keys_are_summed)
+{
+    cr_assert(runs_right(short_keys, 0, 1, true, NULL));
+    cr_assert(runs_right(short_keys, 0, 2, true, NULL));
+}
+
+Test(mr_keys, long_keys_are_summed)
+{
+    cr_assert(runs_right(long_keys, 0, 1, true, NULL));
+}
+
+Test(mr_keys, one_table_grows_where_it_is)
+{
+    cr_assert(runs_right(short_keys, 1, 1, true, NULL));
+    cr_assert(runs_right(short_keys, 3, 2, true, NULL));
+}
+
+Test(mr_keys, values_are_collected)
+{
+    cr_assert(runs_right(short_keys, 0, 1, false, NULL));
+    cr_assert(runs_right(long_keys, 7, 2, false, NULL));
+}
+
+Test(mr_keys, hashes_are_poor)
+{
+    const struct keys keys = {.size = 8, .fresh = LARGE, .repeated = LARGE};
+
+    cr_assert(runs_right(keys, 1, 1, true, &poor_keys));
+    cr_assert(runs_right(keys, 1, 2, false, &poor_keys));
+}
