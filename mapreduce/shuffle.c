@@ -105,9 +105,12 @@ static size_t count_segments(const mr_groups *groups)
     return count;
 }
 
-/* Brings the runs of each partition together. */
+/* Brings the runs of each partition together; those of lists stay with their segments. */
 static enum stook_status collect_runs(mr_groups *groups)
 {
+    if (groups->partitions == 0) {
+        return STOOK_OK;
+    }
     groups->runs = calloc(groups->partitions + 1, sizeof *groups->runs);
     if (!groups->runs) {
         return STOOK_NOMEM;
