@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Items that come one after the other: from a callback, copied, since they are valid until its next
- * call; and pairs of a result, which stay where they are.
+ * Items that come one after the other: from a callback, or pairs of a result that are in files, both
+ * copied, since they are valid until the next one; and other pairs of a result, which stay where they
+ * are.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -35,27 +36,34 @@ static bool reserve_item(struct mr__window *window)
     return true;
 }
 
-/* Appends the bytes of an item; where they are is settled when the window is full. */
-static bool copy_item(struct mr__window *window, struct mr_slice data)
+static bool copy_bytes(struct mr__window *window, struct mr_slice bytes)
 {
     size_t at = window->text.size;
 
-    if (data.size > SIZE_MAX / 4 || !reserve_item(window)) {
+    if (bytes.size > SIZE_MAX / 4) {
         return false;
     }
-    size_t end = at + aligned(data.size);
+    size_t end = at + aligned(bytes.size);
     if (end > window->capacity) {
         size_t capacity = window->capacity > SIZE_MAX / 4 ? end : window->capacity * 2;
         if (!mr__window_reserve(window, capacity > end ? capacity : end)) {
             return false;
         }
     }
-    if (data.size > 0) {
-        memcpy(window->buffer + at, data.data, data.size);
+    if (bytes.size > 0) {
+        memcpy(window->buffer + at, bytes.data, bytes.size);
     }
-    window->items[window->item_count++] =
-        (struct mr_pair){.key = data, .value = mr_slice_of(NULL, 0)};
     window->text.size = end;
+    return true;
+}
+
+/* Appends the bytes of an item; where they are is settled when the window is full. */
+static bool copy_item(struct mr__window *window, struct mr_pair item)
+{
+    if (!reserve_item(window) || !copy_bytes(window, item.key) || !copy_bytes(window, item.value)) {
+        return false;
+    }
+    window->items[window->item_count++] = item;
     return true;
 }
 
@@ -65,8 +73,11 @@ static void settle(struct mr__window *window)
 
     for (size_t i = 0; i < window->item_count; i++) {
         struct mr_slice *key = &window->items[i].key;
+        struct mr_slice *value = &window->items[i].value;
         key->data = window->buffer ? window->buffer + at : NULL;
         at += aligned(key->size);
+        value->data = value->size > 0 ? window->buffer + at : NULL;
+        at += aligned(value->size);
     }
 }
 
@@ -103,25 +114,48 @@ static enum stook_status take_next(struct mr__feed *feed, struct mr__window *win
     if (!data.data && data.size > 0) {
         return fail_item(feed, window, STOOK_INVALID, 0, "next gave a size without data");
     }
-    if (!copy_item(window, data)) {
+    if (!copy_item(window, (struct mr_pair){.key = data})) {
         return fail_item(feed, window, STOOK_NOMEM, 0, stook_status_string(STOOK_NOMEM));
     }
     return STOOK_OK;
 }
 
+/* Then a pair is valid until the next one only. */
+static bool is_in_files(const mr_result *result)
+{
+    return result->runs.count > 0;
+}
+
+static enum stook_status fail_read(struct mr__feed *feed, const struct mr__window *window)
+{
+    struct mr_error error;
+
+    mr_result_status(feed->job->input.result, &error);
+    error.phase = MR_PHASE_INPUT;
+    error.item = window->text.offset + window->item_count;
+    return mr__feed_fail(feed, &error);
+}
+
 static enum stook_status take_pair(struct mr__feed *feed, struct mr__window *window, bool *ret_ends)
 {
+    mr_result *result = feed->job->input.result;
     struct mr_pair pair;
+    bool is_kept;
 
-    *ret_ends = !mr_result_next(feed->job->input.result, &pair);
+    *ret_ends = !mr_result_next(result, &pair);
     if (*ret_ends) {
-        return STOOK_OK;
+        return mr_result_status(result, NULL) == STOOK_OK ? STOOK_OK : fail_read(feed, window);
     }
-    if (!reserve_item(window)) {
-        return fail_item(feed, window, STOOK_NOMEM, 0, stook_status_string(STOOK_NOMEM));
+    if (is_in_files(result)) {
+        is_kept = copy_item(window, pair);
+    } else {
+        is_kept = reserve_item(window);
+        if (is_kept) {
+            window->items[window->item_count++] = pair;
+        }
     }
-    window->items[window->item_count++] = pair;
-    return STOOK_OK;
+    return is_kept ? STOOK_OK
+                   : fail_item(feed, window, STOOK_NOMEM, 0, stook_status_string(STOOK_NOMEM));
 }
 
 /* Takes items until the window is full, or there are no more. */
@@ -139,8 +173,10 @@ static enum stook_status fill(struct mr__feed *feed, struct mr__window *window, 
         status =
             input->next ? take_next(feed, window, ret_ends) : take_pair(feed, window, ret_ends);
     }
-    if (input->next) {
+    if (input->next || is_in_files(input->result)) {
         settle(window);
+    }
+    if (input->next) {
         mr__feed_count(feed, window->item_count);
     }
     return status;
