@@ -197,9 +197,10 @@ enum stook_status mr__segment_spill(struct mr__context *context, const struct mr
         }
     }
     enum stook_status status = spill_begin(&spill, segment);
-    for (uint32_t i = 0; i < partitions && status == STOOK_OK; i++) {
+    /* also after a failure: who gets the segment next must not find what the arena had */
+    for (uint32_t i = 0; i < partitions; i++) {
         struct mr__table *table = &segment->tables[i];
-        if (table->count > 0) {
+        if (status == STOOK_OK && table->count > 0) {
             status = spill_table(&spill, table, &segment->runs[i]);
         }
         mr__table_fini(table, &context->budget);
