@@ -221,9 +221,11 @@ enum stook_status mr_batch_result(mr_batch *batch, mr_result **ret_result)
     } else {
         source.groups = batch->groups;
     }
-    status = mr__result_create(&source, batch->executor, ret_result, &batch->control.error);
+    struct mr_error error;
+    status = mr__result_create(&source, batch->executor, ret_result, &error);
     if (status != STOOK_OK) {
-        return status;
+        mr__control_fail(&batch->control, &error); /* unless it is being cancelled */
+        return mr__control_outcome(&batch->control, NULL);
     }
     batch->is_taken = true;
     return STOOK_OK;

@@ -176,6 +176,9 @@ static enum stook_status take_runs(mr_result *result, const struct mr__result_so
         }
     }
     mr__store_return(source->store, segment);
+    if (status != STOOK_OK && ret_error) {
+        ret_error->phase = MR_PHASE_REDUCE;
+    }
     return status;
 }
 

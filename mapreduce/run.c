@@ -101,8 +101,8 @@ static enum stook_status collect(mr_run *run, mr_batch *batch)
 {
     enum stook_status status = mr_batch_result(batch, &run->result);
 
-    if (status != STOOK_OK && run->error.status == STOOK_OK) {
-        mr__error_plain(&run->error, status, MR_PHASE_REDUCE);
+    if (status != STOOK_OK) {
+        run->error = *mr_batch_error(batch);
     }
     return status;
 }
