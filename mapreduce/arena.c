@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FIRST_CHUNK = 4096, LARGEST_CHUNK = 1 << 20, ALIGNMENT = 8 };
+enum { FIRST_CHUNK = 4096, LARGEST_CHUNK = 1 << 20, ALIGNMENT = 8, SHARES = 128 };
 
 struct mr__arena_chunk {
     struct mr__arena_chunk *next;
@@ -29,6 +29,14 @@ static unsigned char *chunk_create(struct mr__arena *arena, size_t size)
     arena->chunks = chunk;
     arena->bytes += chunk->size;
     return (unsigned char *)(chunk + 1);
+}
+
+/* A small part of the limit, so that this is not exceeded by much. */
+static size_t largest_chunk(const struct mr__arena *arena)
+{
+    uint64_t part = arena->budget->limit / SHARES;
+
+    return part == 0 || part > LARGEST_CHUNK ? (size_t)LARGEST_CHUNK : (size_t)part;
 }
 
 void *mr__arena_alloc(struct mr__arena *arena, size_t size)
@@ -52,7 +60,7 @@ void *mr__arena_alloc(struct mr__arena *arena, size_t size)
         }
         arena->next = chunk;
         arena->left = room;
-        arena->next_size = chunk_size < LARGEST_CHUNK ? chunk_size * 2 : LARGEST_CHUNK;
+        arena->next_size = chunk_size < largest_chunk(arena) ? chunk_size * 2 : chunk_size;
     }
     void *memory = arena->next;
     if (!memory) { /* size 0 in an arena without a chunk */

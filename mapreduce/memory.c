@@ -90,10 +90,13 @@ static uint64_t run_at(unsigned leaf, unsigned leaves)
     return (UINT64_MAX >> (64 - leaves)) << leaf;
 }
 
-/* The first run of free leaves; LEAVES: there is none. */
+/* The first run of free leaves; LEAVES: there is none. It is aligned by what divides it: so powers of
+ * two do not break into one another. */
 static unsigned find_run(uint64_t free, unsigned leaves)
 {
-    for (unsigned leaf = 0; leaf + leaves <= LEAVES; leaf++) {
+    const unsigned step = leaves & (0U - leaves);
+
+    for (unsigned leaf = 0; leaf + leaves <= LEAVES; leaf += step) {
         if ((free & run_at(leaf, leaves)) == run_at(leaf, leaves)) {
             return leaf;
         }
@@ -101,7 +104,8 @@ static unsigned find_run(uint64_t free, unsigned leaves)
     return LEAVES;
 }
 
-static struct mr__region *add_region(struct mr__budget *budget)
+/* Puts a region behind the others: the first ones are filled first, so that the last ones may go. */
+static struct mr__region *add_region(struct mr__region **link)
 {
     struct mr__region *region = malloc(sizeof *region);
     char *memory = region ? map_huge(MR_HUGE) : NULL;
@@ -110,24 +114,22 @@ static struct mr__region *add_region(struct mr__budget *budget)
         free(region);
         return NULL;
     }
-    *region = (struct mr__region){budget->regions, UINT64_MAX, memory};
-    budget->regions = region;
+    *region = (struct mr__region){.free = UINT64_MAX, .memory = memory};
+    *link = region;
     return region;
 }
 
 static void *take_leaves(struct mr__budget *budget, unsigned leaves)
 {
-    struct mr__region *region = budget->regions;
-    unsigned leaf = LEAVES;
+    struct mr__region **link = &budget->regions;
+    unsigned leaf = 0;
 
-    for (; region; region = region->next) {
-        leaf = find_run(region->free, leaves);
-        if (leaf < LEAVES) {
-            break;
-        }
+    while (*link && (leaf = find_run((*link)->free, leaves)) == LEAVES) {
+        link = &(*link)->next;
     }
+    struct mr__region *region = *link;
     if (!region) {
-        region = add_region(budget);
+        region = add_region(link);
         leaf = 0;
     }
     if (!region) {

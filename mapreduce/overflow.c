@@ -9,7 +9,7 @@
 
 /* So much of the limit may pairs take before they go; who has less than a share of it keeps what it
  * has, as others must have more. */
-enum { PART = 7, WHOLE = 8, SHARES = 32 };
+enum { PART = 3, WHOLE = 4, SHARES = 32 };
 
 static bool is_tight(struct mr__context *context)
 {
