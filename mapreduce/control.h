@@ -49,6 +49,10 @@ enum { MR_KEY_TEXT = 96 };
 enum { MR_PATH_TEXT = 128 };
 const char *mr__path_text(const char *path, char text[MR_PATH_TEXT]);
 
+/* The sentence of an errno. */
+enum { MR_REASON_TEXT = 64 };
+const char *mr__reason_text(int code, char text[MR_REASON_TEXT]);
+
 /* A key as text for messages, in quotes, cut, with bytes that do not print as \xNN. */
 const char *mr__key_text(struct mr_slice key, char text[MR_KEY_TEXT]);
 

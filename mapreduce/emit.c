@@ -85,6 +85,7 @@ void mr__emitter_fail_plain(mr_emitter *out, enum stook_status status)
 
 void mr__emitter_fail_read(mr_emitter *out, enum stook_status status, int code)
 {
+    char reason[MR_REASON_TEXT];
     struct mr_error error;
 
     if (status != STOOK_IO) {
@@ -92,7 +93,7 @@ void mr__emitter_fail_read(mr_emitter *out, enum stook_status status, int code)
         return;
     }
     mr__error_set(&error, status, out->phase, code,
-                  "cannot read what exceeded the memory limit: %s", strerror(code));
+                  "cannot read what exceeded the memory limit: %s", mr__reason_text(code, reason));
     fail(out, &error);
 }
 

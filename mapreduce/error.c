@@ -93,6 +93,14 @@ const char *mr__path_text(const char *path, char text[MR_PATH_TEXT])
     return text;
 }
 
+const char *mr__reason_text(int code, char text[MR_REASON_TEXT])
+{
+    if (strerror_r(code, text, MR_REASON_TEXT) != 0) {
+        snprintf(text, MR_REASON_TEXT, "error %d", code);
+    }
+    return text;
+}
+
 const char *mr__key_text(struct mr_slice key, char text[MR_KEY_TEXT])
 {
     static const char cut[] = "...";

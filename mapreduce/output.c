@@ -31,11 +31,10 @@ enum {
 static enum stook_status io_error(struct mr_error *error, int code, const char *what,
                                   const char *target)
 {
-    char reason[64] = "unknown error";
+    char reason[MR_REASON_TEXT];
 
-    (void)strerror_r(code, reason, sizeof reason);
     return mr__error_set(error, STOOK_IO, MR_PHASE_OUTPUT, code, "cannot %s %s: %s", what, target,
-                         reason);
+                         mr__reason_text(code, reason));
 }
 
 static enum stook_status invalid(struct mr_error *error, const char *what)
@@ -90,7 +89,7 @@ static char *with_point(char *text)
 static char *put_f64(char *at, double number)
 {
     if (isnan(number)) {
-        memcpy(at, "nan", 3);
+        memcpy(at, "nan", 3); /* NOLINT(bugprone-not-null-terminated-result) */
         return at + 3;
     }
     if (signbit(number)) {
@@ -98,7 +97,7 @@ static char *put_f64(char *at, double number)
         number = -number;
     }
     if (isinf(number)) {
-        memcpy(at, "inf", 3);
+        memcpy(at, "inf", 3); /* NOLINT(bugprone-not-null-terminated-result) */
         return at + 3;
     }
     if (number < 1e15 && number == (double)(uint64_t)number) {
@@ -325,7 +324,7 @@ static enum stook_status refuse_old_files(const struct parts *parts)
     enum stook_status status = STOOK_OK;
     while (status == STOOK_OK) {
         errno = 0;
-        const struct dirent *entry = readdir(stream);
+        const struct dirent *entry = readdir(stream); /* NOLINT(concurrency-mt-unsafe) own */
         if (!entry) {
             if (errno != 0) {
                 status = directory_error(parts, errno, "read");

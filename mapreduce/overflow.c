@@ -81,9 +81,11 @@ struct spill {
 
 static enum stook_status fail_write(const struct spill *spill)
 {
+    char reason[MR_REASON_TEXT];
+
     return mr__error_set(spill->error, STOOK_IO, MR_PHASE_NONE, spill->writer.code,
                          "cannot write what exceeds the memory limit: %s",
-                         strerror(spill->writer.code));
+                         mr__reason_text(spill->writer.code, reason));
 }
 
 static enum stook_status fail_plain(const struct spill *spill, enum stook_status status)
@@ -227,6 +229,7 @@ enum stook_status mr__list_spill(struct mr__context *context, const struct mr_jo
             status = fail_plain(&spill, STOOK_NOMEM);
         }
         for (size_t i = 0; status == STOOK_OK && i < count; i++) {
+            /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference) reserved */
             spill.entries[i].at = mr__list_next(&walk);
         }
         if (status == STOOK_OK) {

@@ -306,9 +306,12 @@ uint64_t mr_result_count(const mr_result *result)
 
 enum stook_status mr_result_status(const mr_result *result, struct mr_error *ret_error)
 {
+    char reason[MR_REASON_TEXT];
+
     if (result->status == STOOK_IO) {
         mr__error_set(ret_error, STOOK_IO, MR_PHASE_OUTPUT, result->code,
-                      "cannot read what exceeded the memory limit: %s", strerror(result->code));
+                      "cannot read what exceeded the memory limit: %s",
+                      mr__reason_text(result->code, reason));
     } else if (result->status != STOOK_OK) {
         mr__error_plain(ret_error, result->status, MR_PHASE_OUTPUT);
     }

@@ -39,13 +39,13 @@ enum stook_status mr__source_error(struct mr_error *error, enum stook_status sta
 {
     char name[MR_PATH_TEXT];
     char place[40] = "";
-    char reason[64] = "";
+    char reason[MR_REASON_TEXT];
 
     if (offset != MR_NO_OFFSET) {
         snprintf(place, sizeof place, " at offset %llu", (unsigned long long)offset);
     }
-    if (code != 0 && strerror_r(code, reason, sizeof reason) == 0) {
-        text = reason;
+    if (code != 0) {
+        text = mr__reason_text(code, reason);
     }
     mr__error_set(error, status, MR_PHASE_INPUT, code, "%s %s%s%s%s", what,
                   source_text(source, index, name), place, text ? ": " : "", text ? text : "");

@@ -45,6 +45,7 @@ static int open_nameless(const char *directory)
 struct mr__file *mr__file_create(const char *directory, struct mr_error *ret_error)
 {
     char path[MR_PATH_TEXT];
+    char reason[MR_REASON_TEXT];
     struct mr__file *file = calloc(1, sizeof *file);
 
     if (!file) {
@@ -52,7 +53,7 @@ struct mr__file *mr__file_create(const char *directory, struct mr_error *ret_err
         return NULL;
     }
     if (!directory) {
-        directory = getenv("TMPDIR");
+        directory = getenv("TMPDIR"); /* NOLINT(concurrency-mt-unsafe) */
     }
     if (!directory || !*directory) {
         directory = "/tmp";
@@ -63,7 +64,7 @@ struct mr__file *mr__file_create(const char *directory, struct mr_error *ret_err
         free(file);
         mr__error_set(ret_error, STOOK_IO, MR_PHASE_NONE, code,
                       "cannot make a file for what exceeds the memory limit in %s: %s",
-                      mr__path_text(directory, path), strerror(code));
+                      mr__path_text(directory, path), mr__reason_text(code, reason));
         return NULL;
     }
     return file;

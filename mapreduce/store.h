@@ -33,8 +33,8 @@ struct mr__segment {
     struct mr__segment *next_free; /* in free */
     uint32_t rank;                 /* whose pairs it has */
     struct mr__arena arena;
-    struct mr__table *tables;  /* one for each partition; NULL: a segment for lists */
-    struct mr__list list;      /* of a map phase without tables */
+    struct mr__table *tables; /* one for each partition; NULL: a segment for lists */
+    struct mr__list list;     /* of a map phase without tables */
     struct mr__scatter scatter;
     struct mr__file *file;     /* the context's; NULL: nothing has been spilled */
     struct mr__runs *runs;     /* what has: for each partition; NULL: none */

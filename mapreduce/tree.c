@@ -39,12 +39,11 @@ struct walk {
 static enum stook_status fail(const struct walk *walk, const char *path, int code)
 {
     char text[MR_PATH_TEXT];
-    char reason[64] = "unknown error";
+    char reason[MR_REASON_TEXT];
 
     if (walk->message && walk->message_size > 0) {
-        (void)strerror_r(code, reason, sizeof reason);
         snprintf(walk->message, walk->message_size, "cannot read directory %s: %s",
-                 mr__path_text(path, text), reason);
+                 mr__path_text(path, text), mr__reason_text(code, reason));
     }
     return code == ENOMEM ? STOOK_NOMEM : STOOK_IO;
 }
@@ -147,7 +146,7 @@ static enum stook_status push_names(struct walk *walk, const char *path, DIR *di
 
     while (status == STOOK_OK) {
         errno = 0;
-        const struct dirent *entry = readdir(directory);
+        const struct dirent *entry = readdir(directory); /* NOLINT(concurrency-mt-unsafe) own */
         if (!entry) {
             return errno ? fail(walk, path, errno) : STOOK_OK;
         }
