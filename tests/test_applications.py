@@ -1,0 +1,144 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Runs the applications of examples/ and compares what they print with what Python makes of the same
+data, for 1 and 2 workers and for --sequential. Arguments: the programs. Prints TAP."""
+import os
+import random
+import re
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+WAYS = (["--workers", "1"], ["--workers", "2"], ["--sequential"])
+results = []
+
+
+def check(name, ok):
+    results.append(ok)
+    print(f"{'ok' if ok else 'not ok'} {len(results)} - {name}", flush=True)
+
+
+def run(program, *arguments):
+    done = subprocess.run([program, *map(str, arguments)], capture_output=True, timeout=120,
+                          env=os.environ | {"LC_ALL": "C"})
+    return done.returncode, done.stdout, done.stderr.decode()
+
+
+def check_output(program, arguments, expected, what, ways=WAYS):
+    """expected: lines as text, or bytes."""
+    if not isinstance(expected, bytes):
+        expected = "".join(line + "\n" for line in expected).encode()
+    for way in ways:
+        got = run(program, *way, *arguments)
+        check(f"{what} {' '.join(way)}", got == (0, expected, ""))
+        if got != (0, expected, ""):
+            print(f"# got {got[0]} {got[1][:300]!r} {got[2][:300]!r} not {expected[:300]!r}")
+
+
+def check_fails(program, arguments, status, message, what):
+    got = run(program, *arguments)
+    ok = got[:2] == (status, b"") and re.search(message, got[2]) is not None
+    check(f"{what} is told", ok)
+    if not ok:
+        print(f"# got {got[0]} {got[1][:300]!r} {got[2][:300]!r}")
+
+
+def check_usage(program, name, takes_files, *valid):
+    """What all of them do with arguments; valid: what is not wrong."""
+    status, out, errors = run(program, "--help")
+    check(f"{name} --help", (status, errors) == (0, "") and out.startswith(b"usage: " + name.encode())
+          and b"--sequential" in out)
+    check_fails(program, ["--bogus", *valid], 2, r": unknown option '--bogus'\nusage: ",
+                f"{name}: unknown option")
+    for number in ("0", "-1", "x", "2x", "", "99999999999999999999"):
+        check_fails(program, ["--workers", number, *valid], 2, "whole number",
+                    f"{name}: '{number}' workers")
+    check_fails(program, ["--workers", "5000", *valid], 2, "more than", f"{name}: too many workers")
+    check_fails(program, [*valid, "--workers"], 2, "--workers needs", f"{name}: lack of an argument")
+    check_fails(program, ["--memory-limit", "1", *valid], 1, "STOOK_INVALID: .*memory_limit",
+                f"{name}: little memory")
+    if takes_files:
+        check_fails(program, valid[:-1], 2, "missing FILE\nusage: ", f"{name}: lack of files")
+        check_fails(program, [*valid[:-1], "no/such"], 1, "STOOK_IO: .*no/such.*No such file",
+                    f"{name}: missing file")
+    else:
+        check_fails(program, [*valid, "surplus"], 2, "too many arguments: 'surplus'",
+                    f"{name}: surplus argument")
+    status, _, errors = run(program, "--time", *valid)
+    check(f"{name} --time", status == 0 and re.fullmatch(r"seconds \d+\.\d{6}\n", errors) is not None)
+    with open("/dev/full", "wb") as full:
+        status = subprocess.run([program, *valid], stdout=full, stderr=subprocess.DEVNULL).returncode
+    check(f"{name}: full disk", status == 1)
+
+
+# --- the numbers of files --------------------------------------------------------------------------
+
+
+def test_histogram(program, folder):
+    names = ("red", "green", "blue")
+    files = [folder / name for name in ("a.rgb", "b.rgb", "empty")]
+    rng = random.Random(1)
+    files[0].write_bytes(b"\x1f\x8b" + rng.randbytes(3 * 700_000 - 2))
+    files[1].write_bytes(bytes([255, 0, 7]) * 5 + bytes([1, 2, 3]))
+    files[2].write_bytes(b"")
+    counts = [Counter() for _ in names]
+    for file in files:
+        pixels = file.read_bytes()
+        for channel in range(3):
+            counts[channel].update(pixels[channel::3])
+    check_output(program, files, [f"{name} {value} {counts[i][value]}" for i, name in enumerate(names)
+                                  for value in sorted(counts[i])], "histogram")
+    check_output(program, files[2:], [], "histogram of nothing")
+    (folder / "rest").write_bytes(b"12345")
+    check_fails(program, [folder / "rest"], 1, "less than a record at the end of .*rest.* 3",
+                "histogram: part of a pixel")
+    check_usage(program, "histogram", True, files[1])
+
+
+def line_through(points):
+    n, xs, ys = len(points), [p[0] for p in points], [p[1] for p in points]
+    x, y = sum(xs), sum(ys)
+    xx, yy, xy = (sum(a * b for a, b in zip(*pair)) for pair in ((xs, xs), (ys, ys), (xs, ys)))
+    lines = [f"{name} {value}" for name, value in
+             (("points", n), ("x", x), ("y", y), ("xx", xx), ("yy", yy), ("xy", xy))]
+    spread_x, spread_y, together = n * xx - x * x, n * yy - y * y, n * xy - x * y
+    if spread_x:
+        slope = together / spread_x
+        lines.append(f"y = {slope:.6f} * x + {(y - slope * x) / n:.6f}")
+        if spread_y:
+            lines.append(f"r2 {together * together / (spread_x * spread_y):.6f}")
+    return lines
+
+
+def test_linear_regression(program, folder):
+    rng = random.Random(2)
+    near = [(x, min(255, max(0, 20 + x * 3 // 4 + rng.randrange(9)))) for x in
+            (rng.randrange(256) for _ in range(600_000))]
+    cases = {
+        "near a line": near,
+        "all the greatest": [(255, 255)] * 100_001,
+        "level": [(x, 9) for x in range(100)],
+        "nothing": [],
+    }
+    for name, points in cases.items():
+        file = folder / name
+        file.write_bytes(bytes(number for point in points for number in point))
+        check_output(program, [file], line_through(points), f"linear_regression {name}")
+    (folder / "more").write_bytes(bytes([1, 2, 3, 4]))
+    check_output(program, [folder / "near a line", folder / "more"],
+                 line_through(near + [(1, 2), (3, 4)]), "linear_regression of two files")
+    check_usage(program, "linear_regression", True, folder / "level")
+
+
+def main():
+    for program in sys.argv[1:]:
+        with tempfile.TemporaryDirectory() as folder:
+            globals()["test_" + os.path.basename(program)](os.path.abspath(program), Path(folder))
+    print(f"1..{len(results)}")
+    return 0 if all(results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
