@@ -132,6 +132,51 @@ def test_linear_regression(program, folder):
     check_usage(program, "linear_regression", True, folder / "level")
 
 
+# --- numbers that the programs make themselves ------------------------------------------------------
+
+
+class Numbers:
+    """The pseudo-random numbers of app.c, splitmix64."""
+
+    def __init__(self, seed=1):
+        self.state = seed
+
+    def next(self, below):
+        mask = (1 << 64) - 1
+        self.state = (self.state + 0x9E3779B97F4A7C15) & mask
+        z = self.state
+        z = ((z ^ z >> 30) * 0xBF58476D1CE4E5B9) & mask
+        z = ((z ^ z >> 27) * 0x94D049BB133111EB) & mask
+        return (z ^ z >> 31) % below
+
+
+def clustered(points, clusters, most_iterations):
+    numbers = Numbers()
+    points = [[numbers.next(1000) for _ in range(3)] for _ in range(points)]
+    centres = [[numbers.next(1000) for _ in range(3)] for _ in range(clusters)]
+    iterations, moved = 0, True
+    while moved and iterations < most_iterations:
+        members = [[] for _ in centres]
+        for point in points:
+            distances = [sum((a - b) ** 2 for a, b in zip(point, centre)) for centre in centres]
+            members[distances.index(min(distances))].append(point)
+        means = [[sum(axis) // len(own) for axis in zip(*own)] if own else centre
+                 for own, centre in zip(members, centres)]
+        moved, centres, iterations = means != centres, means, iterations + 1
+    return [f"iterations {iterations}"] + [" ".join(map(str, [*centre, len(own)]))
+                                           for centre, own in zip(centres, members)]
+
+
+def test_kmeans(program, folder):
+    for points, clusters, most in ((3000, 12, 1000), (20000, 3, 2), (7, 40, 1000), (1, 1, 1)):
+        arguments = ["--points", points, "--clusters", clusters, "--iterations", most]
+        check_output(program, arguments, clustered(points, clusters, most),
+                     f"kmeans of {points} points in {clusters}")
+    check_fails(program, ["--points", "x"], 2, "--points: 'x' is not a whole number",
+                "kmeans: bad number")
+    check_usage(program, "kmeans", False, "--points", "100", "--iterations", "2")
+
+
 def main():
     for program in sys.argv[1:]:
         with tempfile.TemporaryDirectory() as folder:
