@@ -177,6 +177,22 @@ def test_kmeans(program, folder):
     check_usage(program, "kmeans", False, "--points", "100", "--iterations", "2")
 
 
+def test_matrix_multiply(program, folder):
+    for size in (1, 2, 17, 100):
+        numbers = Numbers()
+        left = [[numbers.next(100) for _ in range(size)] for _ in range(size)]
+        right = [[numbers.next(100) for _ in range(size)] for _ in range(size)]
+        columns = list(zip(*right))
+        product = [[sum(a * b for a, b in zip(row, column)) for column in columns] for row in left]
+        check_output(program, ["--size", size], [
+            f"sum {sum(map(sum, product))}",
+            f"trace {sum(row[i] for i, row in enumerate(product))}",
+            " ".join(["first", *map(str, product[0][:8])]),
+        ], f"matrix_multiply of size {size}")
+    check_fails(program, ["--size", 1 << 63], 1, "out of memory", "matrix_multiply: huge size")
+    check_usage(program, "matrix_multiply", False, "--size", "20")
+
+
 def main():
     for program in sys.argv[1:]:
         with tempfile.TemporaryDirectory() as folder:
