@@ -193,6 +193,23 @@ def test_matrix_multiply(program, folder):
     check_usage(program, "matrix_multiply", False, "--size", "20")
 
 
+def test_pca(program, folder):
+    for rows, columns in ((1, 2), (40, 30), (3, 9000), (100, 100)):
+        numbers = Numbers()
+        matrix = [[numbers.next(1000) for _ in range(columns)] for _ in range(rows)]
+        sums = [sum(row) for row in matrix]
+        covariances = [[columns * sum(x * y for x, y in zip(matrix[i], matrix[j]))
+                        - sums[i] * sums[j] for j in range(i, rows)] for i in range(rows)]
+        first = [total / float(columns * (columns - 1)) for total in covariances[0][:5]]
+        check_output(program, ["--rows", rows, "--columns", columns], [
+            " ".join(["means", *(f"{total / columns:.6f}" for total in sums[:5])]),
+            " ".join(["covariances", *(f"{number:.6f}" for number in first)]),
+            f"covariances in all {sum(map(sum, covariances)) % (1 << 64)}",
+        ], f"pca of {rows} rows and {columns} columns")
+    check_fails(program, ["--columns", 1], 2, "need 2 at least", "pca: one column")
+    check_usage(program, "pca", False, "--rows", "20")
+
+
 def main():
     for program in sys.argv[1:]:
         with tempfile.TemporaryDirectory() as folder:
