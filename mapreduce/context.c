@@ -17,7 +17,8 @@ struct mr__context *mr__context_create(stook_executor *executor, const struct mr
     }
     atomic_init(&context->refs, 1);
     context->executor = executor;
-    if (!mr__budget_init(&context->budget, job->memory_limit)) {
+    unsigned sharers = executor ? stook_executor_worker_count(executor) : 1;
+    if (!mr__budget_init(&context->budget, job->memory_limit, sharers > 0 ? sharers : 1)) {
         free(context);
         return NULL;
     }

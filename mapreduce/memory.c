@@ -24,9 +24,10 @@ struct mr__region {
     char *memory;  /* MR_HUGE bytes */
 };
 
-bool mr__budget_init(struct mr__budget *budget, uint64_t limit)
+bool mr__budget_init(struct mr__budget *budget, uint64_t limit, unsigned sharers)
 {
     budget->limit = limit;
+    budget->sharers = sharers;
     budget->seed = (uint64_t)stook_now_ns() ^ (uintptr_t)budget;
     budget->regions = NULL;
     atomic_init(&budget->used, 0);

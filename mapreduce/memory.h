@@ -14,8 +14,9 @@
 struct mr__region;
 
 struct mr__budget {
-    uint64_t limit; /* constant; bytes, 0: none */
-    uint64_t seed;  /* constant; of the tables' own hashes */
+    uint64_t limit;   /* constant; bytes, 0: none */
+    uint64_t seed;    /* constant; of the tables' own hashes */
+    unsigned sharers; /* constant; tasks that may use it at once */
     _Atomic(uint64_t) used;
     _Atomic(uint64_t) peak;
     mtx_t mutex; /* guards the rest */
@@ -23,7 +24,7 @@ struct mr__budget {
 };
 
 /* False: there is no mutex to be had. */
-bool mr__budget_init(struct mr__budget *budget, uint64_t limit);
+bool mr__budget_init(struct mr__budget *budget, uint64_t limit, unsigned sharers);
 void mr__budget_fini(struct mr__budget *budget);
 
 static inline uint64_t mr__budget_used(struct mr__budget *budget)

@@ -18,7 +18,8 @@ struct mr__head {
 
 size_t mr__merge_buffer(const struct mr__budget *budget, size_t count)
 {
-    uint64_t share = budget->limit > 0 && count > 0 ? budget->limit / 8 / count : LARGEST_BUFFER;
+    uint64_t share = budget->limit > 0 && count > 0 ? budget->limit / 8 / budget->sharers / count
+                                                    : LARGEST_BUFFER;
 
     share &= ~(uint64_t)(SMALLEST_BUFFER - 1);
     return share < SMALLEST_BUFFER  ? SMALLEST_BUFFER

@@ -132,6 +132,21 @@ struct mr__result_source {
     struct mr__store *store; /* segments through which lists may be spilled */
 };
 
+/* Where pairs lie that are all in memory: slots, some of which are free, or entries. */
+struct mr__places {
+    const mr_result *result;
+    uint32_t part; /* table */
+    size_t next;   /* slot of the table, or entry */
+    uint64_t left; /* places */
+};
+
+/* Takes all pairs that are left; false: they can only be walked. */
+bool mr__places_take(mr_result *result, struct mr__places *ret_places);
+
+/* Takes the first `most` places. */
+struct mr__places mr__places_split(struct mr__places *places, uint64_t most);
+bool mr__places_next(struct mr__places *places, struct mr_pair *ret_pair);
+
 /* executor NULL: orders in the calling thread. Returns as mr__order_sort(), or STOOK_IO, and fills
  * the error. */
 enum stook_status mr__result_create(const struct mr__result_source *source,

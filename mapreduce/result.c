@@ -343,3 +343,83 @@ bool mr_result_next(mr_result *result, struct mr_pair *ret_pair)
     *ret_pair = pair_fn(result)(at);
     return true;
 }
+
+/* --- places ----------------------------------------------------------------------------------- */
+
+bool mr__places_take(mr_result *result, struct mr__places *ret_places)
+{
+    *ret_places = (struct mr__places){.result = result};
+    if (result->runs.count > 0) {
+        return false;
+    }
+    if (result->entries) {
+        ret_places->next = result->given;
+        ret_places->left = result->count - result->given;
+    } else if (is_in_tables(result) && result->given == 0 && result->count == result->all) {
+        for (uint32_t i = 0; i < result->groups->partitions; i++) {
+            ret_places->left += result->groups->tables[i].capacity;
+        }
+    } else {
+        return false;
+    }
+    result->given = result->count;
+    return true;
+}
+
+struct mr__places mr__places_split(struct mr__places *places, uint64_t most)
+{
+    const mr_result *result = places->result;
+    struct mr__places first = *places;
+
+    first.left = most < places->left ? most : places->left;
+    places->left -= first.left;
+    places->next += (size_t)first.left;
+    while (!result->entries && places->left > 0 &&
+           places->next >= result->groups->tables[places->part].capacity) {
+        places->next -= result->groups->tables[places->part++].capacity;
+    }
+    return first;
+}
+
+static bool next_of_entries(struct mr__places *places, struct mr_pair *ret_pair)
+{
+    if (places->left == 0) {
+        return false;
+    }
+    const struct mr__entry *entry = &places->result->entries[places->next++];
+    if (--places->left > AHEAD) {
+        __builtin_prefetch(entry[AHEAD].at);
+    }
+    *ret_pair = pair_fn(places->result)(entry->at);
+    return true;
+}
+
+static bool next_of_tables(struct mr__places *places, struct mr_pair *ret_pair)
+{
+    const struct mr__table *table = &places->result->groups->tables[places->part];
+
+    while (places->left > 0) {
+        if (places->next == table->capacity) {
+            places->next = 0;
+            places->part++;
+            table++;
+            continue;
+        }
+        const struct mr__slot *slot = &table->slots[places->next++];
+        places->left--;
+        if (places->next + AHEAD < table->capacity) {
+            mr__slot_prefetch(slot + AHEAD);
+        }
+        if (slot->value_kind != MR_VALUE_NONE) {
+            *ret_pair = pair_of_slot(slot);
+            return true;
+        }
+    }
+    return false;
+}
+
+bool mr__places_next(struct mr__places *places, struct mr_pair *ret_pair)
+{
+    return places->result->entries ? next_of_entries(places, ret_pair)
+                                   : next_of_tables(places, ret_pair);
+}

@@ -69,7 +69,7 @@ static struct text must_write(mr_result *result, enum mr_format format)
     struct mr_error error;
     const int file = anonymous_file();
     memset(&error, 0, sizeof error);
-    const enum stook_status status = mr_result_write(result, file, format, &error);
+    const enum stook_status status = mr_result_write(NULL, result, file, format, &error);
     if (status != STOOK_OK) {
         die(stook_status_name(status), error.message);
     }
@@ -99,7 +99,7 @@ static struct mr_error must_fail_to(int descriptor, mr_result *result, enum mr_f
     const int files_before = open_files();
     const long blocks_before = atomic_load(&blocks);
     memset(&error, 0xff, sizeof error);
-    cr_assert_eq(mr_result_write(result, descriptor, format, &error), status);
+    cr_assert_eq(mr_result_write(NULL, result, descriptor, format, &error), status);
     cr_assert_eq(error.status, status);
     cr_assert_eq(atomic_load(&blocks), blocks_before);
     cr_assert_eq(open_files(), files_before);
@@ -371,7 +371,8 @@ Test(mr_output, arguments_are_refused, .timeout = 60)
     cr_assert(tells(&error, "result"));
     error = must_fail_to(STDERR_FILENO, result, (enum mr_format)3, STOOK_INVALID);
     cr_assert(tells(&error, "format"));
-    cr_assert_eq(mr_result_write(result, STDERR_FILENO, (enum mr_format)3, NULL), STOOK_INVALID);
+    cr_assert_eq(mr_result_write(NULL, result, STDERR_FILENO, (enum mr_format)3, NULL),
+                 STOOK_INVALID);
     mr_result_destroy(result);
 }
 
@@ -417,7 +418,7 @@ Test(mr_output, descriptors_that_do_not_block_are_waited_for, .timeout = 60)
     reader.file = ends[0];
     files.interrupted = 3;
     must_start(&thread, read_pipe, &reader);
-    cr_assert_eq(mr_result_write(result, ends[1], MR_FORMAT_U64, &error), STOOK_OK);
+    cr_assert_eq(mr_result_write(NULL, result, ends[1], MR_FORMAT_U64, &error), STOOK_OK);
     close(ends[1]);
     thrd_join(thread, NULL);
     close(ends[0]);
@@ -447,7 +448,7 @@ Test(mr_output, full_devices_and_closed_pipes_are_errors, .timeout = 60)
         struct mr_error error = must_fail_to(file, result, MR_FORMAT_U64, STOOK_IO);
         must_tell_io(&error, ENOSPC, file);
         mr_result_rewind(result);
-        cr_assert_eq(mr_result_write(result, file, MR_FORMAT_U64, NULL), STOOK_IO);
+        cr_assert_eq(mr_result_write(NULL, result, file, MR_FORMAT_U64, NULL), STOOK_IO);
         close(file);
     }
     int ends[2];
@@ -477,7 +478,7 @@ Test(mr_output, every_write_may_be_the_one_that_fails, .timeout = 60)
     do {
         mr_result_rewind(result);
         atomic_store(&files.left, number++);
-        status = mr_result_write(result, file, MR_FORMAT_U64, NULL);
+        status = mr_result_write(NULL, result, file, MR_FORMAT_U64, NULL);
         cr_assert_eq(status, atomic_load(&files.left) < 0 ? STOOK_IO : STOOK_OK);
     } while (status != STOOK_OK);
     cr_assert_gt(number, 5);

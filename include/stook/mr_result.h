@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stook/base.h>
+#include <stook/executor.h>
 #include <stook/mr_bytes.h>
 #include <stook/mr_input.h>
 #include <stook/status.h>
@@ -46,11 +47,13 @@ enum mr_format {
 };
 
 /* Writes the pairs that are left to a descriptor: KEY<TAB>VALUE<newline> each, bytes as they are.
+ * Tasks of the executor make the lines, as far as pairs are in memory; NULL: the caller does.
  * On failure an unknown part has been written; mr_result_rewind() comes before another attempt.
  * Returns: STOOK_OK; STOOK_IO (also a pipe that nobody reads, if the program ignores SIGPIPE);
- * STOOK_NOMEM; STOOK_INVALID (a value is no number of 8 bytes). ret_error (may be NULL) is filled
+ * STOOK_NOMEM; STOOK_INVALID (a value is no number of 8 bytes); as stook_stream_next(). ret_error (may be NULL) is filled
  * on failure. Blocks: until all is written, also where the descriptor does not. */
-STOOK_API STOOK_NODISCARD enum stook_status mr_result_write(mr_result *result, int descriptor,
+STOOK_API STOOK_NODISCARD enum stook_status mr_result_write(stook_executor *executor,
+                                                            mr_result *result, int descriptor,
                                                             enum mr_format value_format,
                                                             struct mr_error *ret_error);
 

@@ -53,11 +53,11 @@ static int tell_progress(const char *tag, uint64_t done, uint64_t not_done, void
 
 /* --- output ----------------------------------------------------------------------------------- */
 
-static int print_all(mr_result *result)
+static int print_all(stook_executor *executor, mr_result *result)
 {
     struct mr_error error;
 
-    if (mr_result_write(result, STDOUT_FILENO, MR_FORMAT_U64, &error) == STOOK_OK) {
+    if (mr_result_write(executor, result, STDOUT_FILENO, MR_FORMAT_U64, &error) == STOOK_OK) {
         return EXIT_SUCCESS;
     }
     command_complain("%s", error.message);
@@ -66,21 +66,13 @@ static int print_all(mr_result *result)
 
 /* --- the command ------------------------------------------------------------------------------ */
 
-static int run_job(const struct wordcount *options, const struct command_inputs *inputs,
-                   mr_result **ret_result)
+static int run_job(stook_executor *executor, const struct wordcount *options,
+                   const struct command_inputs *inputs, mr_result **ret_result)
 {
-    struct stook_executor_options executor_options = STOOK_EXECUTOR_OPTIONS_INIT;
     struct mr_job job = MR_JOB_INIT;
     struct wordcount user = *options;
     struct mr_error error;
-    stook_executor *executor;
 
-    executor_options.workers = options->workers;
-    enum stook_status status = stook_executor_create(&executor_options, &executor);
-    if (status != STOOK_OK) {
-        command_complain("cannot start the workers: %s", stook_status_string(status));
-        return EXIT_TROUBLE;
-    }
     job.input = mr_input_text(inputs->sources, inputs->count);
     job.input.delimiters = WHITE_SPACE;
     job.input.whole_splits = true;
@@ -94,10 +86,9 @@ static int run_job(const struct wordcount *options, const struct command_inputs 
     job.progress_period_ns = 100000000; /* what Ctrl-C may take */
     job.user = &user;
     command_job_begins();
-    status = mr_map_reduce(executor, &job, ret_result, &error);
+    enum stook_status status = mr_map_reduce(executor, &job, ret_result, &error);
     bool is_interrupted = command_job_ended();
     command_progress_clear(options->show_progress);
-    stook_executor_destroy(executor);
     if (is_interrupted) {
         return EXIT_INTERRUPTED;
     }
@@ -108,22 +99,38 @@ static int run_job(const struct wordcount *options, const struct command_inputs 
     return EXIT_SUCCESS;
 }
 
+static int count_and_print(const struct wordcount *options, const struct command_inputs *inputs)
+{
+    struct stook_executor_options executor_options = STOOK_EXECUTOR_OPTIONS_INIT;
+    stook_executor *executor;
+    mr_result *result = NULL;
+
+    executor_options.workers = options->workers;
+    enum stook_status created = stook_executor_create(&executor_options, &executor);
+    if (created != STOOK_OK) {
+        command_complain("cannot start the workers: %s", stook_status_string(created));
+        return EXIT_TROUBLE;
+    }
+    int status = run_job(executor, options, inputs, &result);
+    if (status == EXIT_SUCCESS) {
+        status = print_all(executor, result);
+        status = command_finish_output(status);
+    }
+    mr_result_destroy(result);
+    stook_executor_destroy(executor);
+    return status;
+}
+
 static int wordcount(const struct wordcount *options, char *const *names, size_t count)
 {
     struct command_inputs inputs;
-    mr_result *result = NULL;
 
     command_catch_interrupt();
     int status = command_inputs_open(&inputs, names, count);
     if (status != EXIT_SUCCESS) {
         return status;
     }
-    status = run_job(options, &inputs, &result);
-    if (status == EXIT_SUCCESS) {
-        status = print_all(result);
-        status = command_finish_output(status);
-    }
-    mr_result_destroy(result);
+    status = count_and_print(options, &inputs);
     command_inputs_close(&inputs);
     return status;
 }
