@@ -210,6 +210,32 @@ def test_pca(program, folder):
     check_usage(program, "pca", False, "--rows", "20")
 
 
+# --- texts ------------------------------------------------------------------------------------------
+
+
+def make_text(folder, name, size, seed, vocabulary):
+    """Words of the vocabulary, between white space of all kinds."""
+    rng = random.Random(seed)
+    text = b"".join(rng.choice(vocabulary) + rng.choice((b" ", b" ", b" \t", b"\n", b"\r\n", b"\v\f"))
+                    for _ in range(size))
+    (folder / name).write_bytes(text)
+    return text
+
+
+def test_string_match(program, folder):
+    keys = [b"Helloworld", b"howareyou", b"ferrari", b"whotheman"]
+    near = [b"helloworld", b"howareyou?", b"ferrar", b"whothemen", b"x" * 32, b"y" * 33, b"z" * 999]
+    words = make_text(folder, "words", 100_000, 3, keys + near).split()
+    check_output(program, [folder / "words"], [f"{key.decode()} {words.count(key)}" for key in keys],
+                 "string_match")
+    (folder / "tail").write_bytes(b"Helloworld\nferrari")
+    (folder / "none").write_bytes(b"")
+    check_output(program, [folder / "tail", folder / "none"],
+                 ["Helloworld 1", "howareyou 0", "ferrari 1", "whotheman 0"],
+                 "string_match of two files")
+    check_usage(program, "string_match", True, folder / "tail")
+
+
 def main():
     for program in sys.argv[1:]:
         with tempfile.TemporaryDirectory() as folder:
