@@ -236,6 +236,29 @@ def test_string_match(program, folder):
     check_usage(program, "string_match", True, folder / "tail")
 
 
+VOCABULARY = [b"a", b"the", b"stook", b"Stook", b"\xc3\xa4\xff", b"sixteen.letters.", b"w" * 40, b"0",
+              *(b"word%d" % i for i in range(3000))]
+
+
+def test_inverted_index(program, folder):
+    texts = {folder / name: make_text(folder, name, size, size, VOCABULARY)
+             for name, size in (("large", 150_000), ("small", 1000), ("one", 1), ("none", 0))}
+    places = {}
+    for file, text in texts.items():
+        for match in re.finditer(rb"[^ \t\n\v\f\r]+", text):
+            places.setdefault(match.group(), []).append(b"%s:%d" % (bytes(file), match.start()))
+    expected = b"".join(word + b"\t" + b" ".join(where) + b"\n" for word, where in
+                        sorted(places.items()))
+    check_output(program, texts, expected, "inverted_index")
+    check_output(program, ["--count", *texts], [str(len(places))], "inverted_index --count")
+    check_output(program, ["--memory-limit", 8 << 20, *texts], expected,
+                 "inverted_index within 8 MB", WAYS[:2])
+    (folder / "tail").write_bytes(b"b a b")
+    check_output(program, [folder / "tail"], [f"a\t{folder}/tail:2", f"b\t{folder}/tail:0 {folder}/tail:4"],
+                 "inverted_index of three words")
+    check_usage(program, "inverted_index", True, folder / "tail")
+
+
 def main():
     for program in sys.argv[1:]:
         with tempfile.TemporaryDirectory() as folder:
