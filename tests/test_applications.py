@@ -259,6 +259,30 @@ def test_inverted_index(program, folder):
     check_usage(program, "inverted_index", True, folder / "tail")
 
 
+def test_distributed_grep(program, folder):
+    files = [folder / name for name in ("large", "small", "none")]
+    make_text(folder, "large", 200_000, 4, VOCABULARY)
+    (folder / "small").write_bytes(b"\nthe word1\r\nstook\n\nno newline: word12 the")
+    (folder / "none").write_bytes(b"")
+
+    def grep(*arguments):
+        return subprocess.run(["grep", "-a", "-E", *arguments], capture_output=True,
+                              env=os.environ | {"LC_ALL": "C"}).stdout
+
+    for pattern in ("the", "no such word", "word1[12] ", "^(a|stook) ", "", "$", "word12 the$", "\xff",
+                    "a.c|word(7|8)+", "newline"):
+        check_output(program, ["--pattern", pattern, *files], grep("-e", pattern, *files),
+                     f"distributed_grep '{pattern}'")
+        check_output(program, ["--count", "--pattern", pattern, *files],
+                     grep("-c", "-e", pattern, *files), f"distributed_grep --count '{pattern}'")
+    check_output(program, ["--pattern", "the", files[1]], grep("the", files[1]),
+                 "distributed_grep in one file")
+    check_fails(program, ["--pattern", "a(", files[1]], 2, r"--pattern: .*: 'a\('",
+                "distributed_grep: bad expression")
+    check_fails(program, [files[1]], 2, "missing --pattern", "distributed_grep: lack of an expression")
+    check_usage(program, "distributed_grep", True, "--pattern", "e", files[1])
+
+
 def main():
     for program in sys.argv[1:]:
         with tempfile.TemporaryDirectory() as folder:
