@@ -283,6 +283,36 @@ def test_distributed_grep(program, folder):
     check_usage(program, "distributed_grep", True, "--pattern", "e", files[1])
 
 
+def counted_words(program, folder):
+    texts = [make_text(folder, name, size, size, VOCABULARY)
+             for name, size in (("large", 150_000), ("small", 1000), ("none", 0))]
+    return [folder / name for name in ("large", "small", "none")], Counter(b" ".join(texts).split())
+
+
+def count_lines(pairs):
+    return b"".join(b"%s\t%d\n" % pair for pair in pairs)
+
+
+def test_word_count(program, folder):
+    files, counts = counted_words(program, folder)
+    check_output(program, files, count_lines(sorted(counts.items())), "word_count")
+    check_output(program, ["--count", *files], [str(len(counts))], "word_count --count")
+    check_output(program, ["--memory-limit", 8 << 20, *files], count_lines(sorted(counts.items())),
+                 "word_count within 8 MB")
+    check_output(program, files[2:], b"", "word_count of nothing")
+    check_usage(program, "word_count", True, files[1])
+
+
+def test_top_words(program, folder):
+    files, counts = counted_words(program, folder)
+    by_count = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
+    for top in (1, 10, 1000, 10 ** 6):
+        check_output(program, ["--top", top, *files], count_lines(by_count[:top]), f"top_words {top}")
+    check_output(program, files, count_lines(by_count[:10]), "top_words")
+    check_fails(program, ["--top", "0", files[1]], 2, "--top: '0' is not", "top_words: none")
+    check_usage(program, "top_words", True, files[1])
+
+
 def main():
     for program in sys.argv[1:]:
         with tempfile.TemporaryDirectory() as folder:
