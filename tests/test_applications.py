@@ -313,6 +313,46 @@ def test_top_words(program, folder):
     check_usage(program, "top_words", True, files[1])
 
 
+def by_country(users, *logs):
+    countries = dict(line.split() for line in users.splitlines())
+    sums = {}
+    for line in b"".join(logs).splitlines():
+        _, user, _, _, status, size = line.split()
+        record = sums.setdefault(countries.get(user, b"-").decode(), [set(), 0, 0, 0])
+        record[0].add(user)
+        record[1] += 1
+        record[2] += int(status) >= 400
+        record[3] += int(size)
+    return [f"{country} {len(names)} {requests} {errors} {size}" for
+            country, (names, requests, errors, size) in sorted(sums.items())]
+
+
+def test_log_analysis(program, folder):
+    made = ["--lines", "30000", "--users", "500"]
+    check("log_analysis --write", run(program, *made, "--write", folder) == (0, b"", ""))
+    files = [folder / "users", folder / "log"]
+    texts = [file.read_bytes() for file in files]
+    check("log_analysis: as many lines", texts[1].count(b"\n") == 30000)
+    expected = by_country(*texts)
+    check_output(program, made, expected, "log_analysis of its own log")
+    check_output(program, files, expected, "log_analysis of files")
+    check_output(program, [*files, files[1]], by_country(*texts, texts[1]), "log_analysis of two logs")
+    (folder / "bad").write_bytes(b"1.2.3.4 user1 0 / 200 9\n1.2.3.4 user1 0 / 200\n")
+    (folder / "long").write_bytes(b"user1 DE\nuser2 Germany_\n")
+    (folder / "empty").write_bytes(b"")
+    check_output(program, [folder / "empty", folder / "empty"], [], "log_analysis of nothing")
+    check_fails(program, [files[0], folder / "bad"], 1, "STOOK_TASK_FAILED: .* at offset 24 of .*bad",
+                "log_analysis: bad line")
+    check_fails(program, [folder / "long", files[1]], 1, "at offset 9 of .*long",
+                "log_analysis: long country")
+    check_fails(program, files[:1], 2, "missing FILE", "log_analysis: one file")
+    check_fails(program, [*made, "--write", folder / "no"], 1, "cannot write .*no/users: No such file",
+                "log_analysis: missing directory")
+    check_fails(program, ["--write", folder], 2, "--write needs --lines", "log_analysis: no lines")
+    check_fails(program, [*made, "file"], 2, "too many", "log_analysis: both")
+    check_usage(program, "log_analysis", True, files[0], files[1])
+
+
 def main():
     for program in sys.argv[1:]:
         with tempfile.TemporaryDirectory() as folder:
