@@ -56,7 +56,8 @@ void app_fail_usage(struct app *app, const char *format, ...)
 
 void *app_allocate(struct app *app, size_t count, size_t size)
 {
-    void *memory = calloc(count > 0 ? count : 1, size);
+    bool is_possible = size == 0 || count <= SIZE_MAX / 2 / size;
+    void *memory = is_possible ? calloc(count > 0 ? count : 1, size) : NULL;
 
     if (!memory) {
         app_fail(app, "out of memory");
@@ -170,9 +171,8 @@ void app_need_files(struct app *app, size_t least, size_t most)
 
 const struct mr_source *app_sources(struct app *app)
 {
-    struct mr_source *sources = app_allocate(app, app->file_count, sizeof *sources);
-
     app_need_files(app, 1, SIZE_MAX);
+    struct mr_source *sources = app_allocate(app, app->file_count, sizeof *sources);
     for (size_t i = 0; i < app->file_count; i++) {
         sources[i].path = app->files[i];
     }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the applications share: their options, running a job as these say, and the time that it took.
+ * What the applications share: their options, running a job as these say, and its time.
  *
  *   app_begin -> app_run... -> app_end
  *
@@ -28,7 +28,7 @@ struct app {
     struct mr_source *sources;
 };
 
-/* An option of a program: --name NUMBER, --name TEXT, or --name alone, as one of them is not NULL. */
+/* An option: --name NUMBER, --name TEXT, or --name alone, as one of them is not NULL. */
 struct app_option {
     const char *name; /* with its dashes; NULL: the end of the list */
     uint64_t *number; /* at least 1 */
@@ -36,7 +36,7 @@ struct app_option {
     bool *flag;
 };
 
-/* Reads the options, the shared ones and those of the list (may be NULL), and starts the workers. */
+/* Reads the shared options and those of the list (may be NULL), and starts the workers. */
 void app_begin(struct app *app, int argc, char **argv, const char *usage,
                const struct app_option *options);
 

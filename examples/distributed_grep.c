@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * Prints the lines that match a POSIX extended regular expression, in their order, or how many there
- * are in each file. Prints as `grep -E` does: with several files, FILE: comes first.
+ * Prints the lines that match a POSIX extended regular expression, in their order, or how many
+ * there are in each file. Prints as `grep -E` does: with several files, FILE: comes first.
  *
- * A key is file and offset of a line, most significant byte first, so that the order of keys is that of
- * lines. Behind a NUL byte of a line nothing is found by an expression that is more than a plain text.
+ * A key is file and offset of a line, most significant byte first, so that the order of keys is
+ * that of lines. Behind a NUL byte of a line nothing is found by an expression that is more than a
+ * plain text.
  */
 #define _GNU_SOURCE /* memmem */
 #include <inttypes.h>

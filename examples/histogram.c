@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * Counts how often each value of red, green and blue occurs in files of raw pixels, 3 bytes each, all
- * files together. Prints CHANNEL VALUE COUNT.
+ * Counts how often each value of red, green and blue occurs in files of raw pixels, 3 bytes each,
+ * all files together. Prints CHANNEL VALUE COUNT.
  *
- * The mapper gets many pixels in one call, counts them in a table of its own, and emits that: so the
- * library sees 768 pairs for each megabyte.
+ * The mapper gets many pixels in one call, counts them in a table of its own, and emits that: so
+ * the library sees 768 pairs for each megabyte.
  */
 #include <inttypes.h>
 #include <stdio.h>

@@ -3,8 +3,8 @@
  * Where does each word occur? Prints WORD<TAB>FILE:OFFSET FILE:OFFSET..., sorted by word, file and
  * offset. A word is a maximal run of bytes that are not white space.
  *
- * A value is a place: file and offset in one number, which the library keeps beside the key. The reducer
- * gets the places of a word in any order, and emits them sorted, as one value.
+ * A value is a place: file and offset in one number, which the library keeps beside the key. The
+ * reducer gets the places of a word in any order, and emits them sorted, as one value.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -33,7 +33,7 @@ static int map_words(const struct mr_item *item, mr_emitter *out, void *user)
     return (int)status;
 }
 
-/* --- sorting: values come as some sorted runs, one for each split, in hardly any order ------------- */
+/* --- sorting: the values come as some sorted runs, one for each split ------------------------- */
 
 struct places {
     uint64_t *all, *spare;
@@ -131,7 +131,7 @@ static void print(mr_result *result, const char *const *files)
         for (size_t i = 0; i < pair.value.size; i += sizeof(uint64_t)) {
             uint64_t place = mr_slice_u64(mr_slice_of(at + i, sizeof place));
             printf("%c%s:%" PRIu64, separator, files[place >> OFFSET_BITS],
-                   place & (UINT64_C(1) << OFFSET_BITS) - 1);
+                   place & ((UINT64_C(1) << OFFSET_BITS) - 1));
             separator = ' ';
         }
         putchar('\n');

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * k-means: puts points of three whole coordinates into clusters, each point into that with the nearest
- * centre; then the mean of a cluster is its new centre; and so on, until no centre moves. The points
- * are random, but always the same. Prints X Y Z COUNT of each cluster.
+ * k-means: puts points of three whole coordinates into clusters, each point into that with the
+ * nearest centre; then the mean of a cluster is its new centre; and so on, until no centre moves.
+ * The points are random, but always the same. Prints X Y Z COUNT of each cluster.
  *
  * Each iteration is a job. Means are rounded down, so that they depend on no order of additions.
  */

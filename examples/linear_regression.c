@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The line through points by least squares. Files hold points of two bytes, x and y, all files together.
+ * The line through points by least squares. Files hold points of two bytes, x and y, all files
+ * together.
  *
  * All that is needed of the points is six sums, so the job has six keys.
  */

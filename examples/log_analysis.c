@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
  * Requests, errors and bytes by country: joins logs of a web server, whose lines are
- * ADDRESS USER TIME PATH STATUS BYTES, with a table of users, whose lines are USER COUNTRY. Prints
- * COUNTRY USERS REQUESTS ERRORS BYTES, by country; "-" is that of users who are not in the table, and
- * USERS counts those who have made requests. An error has a status from 400.
+ * ADDRESS USER TIME PATH STATUS BYTES, with a table of users, whose lines are USER COUNTRY.
+ * Prints COUNTRY USERS REQUESTS ERRORS BYTES, by country; "-" is that of users who are not in the
+ * table, and USERS counts those who have made requests. An error has a status from 400.
  *
- * Two jobs. The first brings the lines of a user together, whichever file they are from: its combiner
- * is the join. The second maps over its result and adds up by country.
+ * Two jobs. The first brings the lines of a user together, whichever file they are from: its
+ * combiner is the join. The second maps over its result and adds up by country.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -115,7 +115,7 @@ static int map_user(const struct mr_item *item, mr_emitter *out, void *user)
     return (int)mr_emit(out, mr_slice_str(record.country), mr_slice_of(&record, sizeof record));
 }
 
-/* --- logs to try it with ------------------------------------------------------------------------ */
+/* --- logs to try it with ---------------------------------------------------------------------- */
 
 enum { LONGEST_LINE = 96 };
 
@@ -168,7 +168,7 @@ static void write_file(struct app *app, const char *directory, const char *name,
     free(path);
 }
 
-/* --- the program -------------------------------------------------------------------------------- */
+/* --- the program ------------------------------------------------------------------------------ */
 
 static void analyse(struct app *app, const struct mr_source *sources, size_t count)
 {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * Multiplies two square matrices of whole numbers, which are random, but always the same. Prints the
- * sum of all elements of the product, its trace, and its first elements.
+ * Multiplies two square matrices of whole numbers, which are random, but always the same. Prints
+ * the sum of all elements of the product, its trace, and its first elements.
  *
- * The items are rows of the left matrix, some in one call; a pair is the index of a row and that row of
- * the product. Elements are 32 bits, and wrap around.
+ * The items are rows of the left matrix, some in one call; a pair is the index of a row and that
+ * row of the product. Elements are 32 bits, and wrap around.
  */
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * What principal component analysis begins with: the mean of each row of a matrix, and the covariance
- * of each two rows. The matrix is random, but always the same. Prints the first of them, and checksums.
+ * What principal component analysis begins with: the mean of each row of a matrix, and the
+ * covariance of each two rows. The matrix is random, but always the same. Prints the first of
+ * them, and checksums.
  *
- * Two jobs over the same rows, of which the second needs what the first gives. Both compute with whole
- * numbers: covariances as columns * sum(x * y) - sum(x) * sum(y), which is to be divided once.
+ * Two jobs over the same rows, of which the second needs what the first gives. Both compute with
+ * whole numbers: covariances as columns * sum(x * y) - sum(x) * sum(y), which is to be divided
+ * once.
  */
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * Searches encrypted words: each word of the files is encrypted as the keys were, and compared with all
- * of them. Prints KEY COUNT, in the order of the keys. The cipher, which adds 5 to each byte, and the
- * four keys are those of the Phoenix benchmarks; words are what white space separates.
+ * Searches encrypted words: each word of the files is encrypted as the keys were, and compared
+ * with all of them. Prints KEY COUNT, in the order of the keys. The cipher, which adds 5 to each
+ * byte, and the four keys are those of the Phoenix benchmarks; words are what white space
+ * separates.
  */
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The most frequent words of files, all together: maximal runs of bytes that are not white space. Prints
- * WORD<TAB>COUNT, the most frequent first, and those that are as frequent by word.
+ * The most frequent words of files, all together: maximal runs of bytes that are not white space.
+ * Prints WORD<TAB>COUNT, the most frequent first, and those that are as frequent by word.
  *
  * Told that only the first pairs are wanted, the library sorts no others.
  */

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Runs the applications of examples/ and compares what they print with what Python makes of the same
-data, for 1 and 2 workers and for --sequential. Arguments: the programs. Prints TAP."""
+"""Runs the applications of examples/ and compares what they print with what Python makes of the
+same data, for 1 and 2 workers and for --sequential. Arguments: the programs. Prints TAP."""
 import os
 import random
 import re
@@ -48,15 +48,16 @@ def check_fails(program, arguments, status, message, what):
 def check_usage(program, name, takes_files, *valid):
     """What all of them do with arguments; valid: what is not wrong."""
     status, out, errors = run(program, "--help")
-    check(f"{name} --help", (status, errors) == (0, "") and out.startswith(b"usage: " + name.encode())
-          and b"--sequential" in out)
+    check(f"{name} --help", (status, errors) == (0, "") and b"--sequential" in out
+          and out.startswith(b"usage: " + name.encode()))
     check_fails(program, ["--bogus", *valid], 2, r": unknown option '--bogus'\nusage: ",
                 f"{name}: unknown option")
     for number in ("0", "-1", "x", "2x", "", "99999999999999999999"):
         check_fails(program, ["--workers", number, *valid], 2, "whole number",
                     f"{name}: '{number}' workers")
     check_fails(program, ["--workers", "5000", *valid], 2, "more than", f"{name}: too many workers")
-    check_fails(program, [*valid, "--workers"], 2, "--workers needs", f"{name}: lack of an argument")
+    check_fails(program, [*valid, "--workers"], 2, "--workers needs",
+                f"{name}: lack of an argument")
     check_fails(program, ["--memory-limit", "1", *valid], 1, "STOOK_INVALID: .*memory_limit",
                 f"{name}: little memory")
     if takes_files:
@@ -67,13 +68,14 @@ def check_usage(program, name, takes_files, *valid):
         check_fails(program, [*valid, "surplus"], 2, "too many arguments: 'surplus'",
                     f"{name}: surplus argument")
     status, _, errors = run(program, "--time", *valid)
-    check(f"{name} --time", status == 0 and re.fullmatch(r"seconds \d+\.\d{6}\n", errors) is not None)
+    is_time = re.fullmatch(r"seconds \d+\.\d{6}\n", errors) is not None
+    check(f"{name} --time", status == 0 and is_time)
     with open("/dev/full", "wb") as full:
-        status = subprocess.run([program, *valid], stdout=full, stderr=subprocess.DEVNULL).returncode
-    check(f"{name}: full disk", status == 1)
+        done = subprocess.run([program, *valid], stdout=full, stderr=subprocess.DEVNULL)
+    check(f"{name}: full disk", done.returncode == 1)
 
 
-# --- the numbers of files --------------------------------------------------------------------------
+# --- the numbers of files -------------------------------------------------------------------------
 
 
 def test_histogram(program, folder):
@@ -88,8 +90,9 @@ def test_histogram(program, folder):
         pixels = file.read_bytes()
         for channel in range(3):
             counts[channel].update(pixels[channel::3])
-    check_output(program, files, [f"{name} {value} {counts[i][value]}" for i, name in enumerate(names)
-                                  for value in sorted(counts[i])], "histogram")
+    expected = [f"{name} {value} {count[value]}" for name, count in zip(names, counts)
+                for value in sorted(count)]
+    check_output(program, files, expected, "histogram")
     check_output(program, files[2:], [], "histogram of nothing")
     (folder / "rest").write_bytes(b"12345")
     check_fails(program, [folder / "rest"], 1, "less than a record at the end of .*rest.* 3",
@@ -132,7 +135,7 @@ def test_linear_regression(program, folder):
     check_usage(program, "linear_regression", True, folder / "level")
 
 
-# --- numbers that the programs make themselves ------------------------------------------------------
+# --- numbers that the programs make themselves ----------------------------------------------------
 
 
 class Numbers:
@@ -210,14 +213,14 @@ def test_pca(program, folder):
     check_usage(program, "pca", False, "--rows", "20")
 
 
-# --- texts ------------------------------------------------------------------------------------------
+# --- texts ----------------------------------------------------------------------------------------
 
 
 def make_text(folder, name, size, seed, vocabulary):
     """Words of the vocabulary, between white space of all kinds."""
     rng = random.Random(seed)
-    text = b"".join(rng.choice(vocabulary) + rng.choice((b" ", b" ", b" \t", b"\n", b"\r\n", b"\v\f"))
-                    for _ in range(size))
+    spaces = (b" ", b" ", b" \t", b"\n", b"\r\n", b"\v\f")
+    text = b"".join(rng.choice(vocabulary) + rng.choice(spaces) for _ in range(size))
     (folder / name).write_bytes(text)
     return text
 
@@ -226,8 +229,8 @@ def test_string_match(program, folder):
     keys = [b"Helloworld", b"howareyou", b"ferrari", b"whotheman"]
     near = [b"helloworld", b"howareyou?", b"ferrar", b"whothemen", b"x" * 32, b"y" * 33, b"z" * 999]
     words = make_text(folder, "words", 100_000, 3, keys + near).split()
-    check_output(program, [folder / "words"], [f"{key.decode()} {words.count(key)}" for key in keys],
-                 "string_match")
+    check_output(program, [folder / "words"],
+                 [f"{key.decode()} {words.count(key)}" for key in keys], "string_match")
     (folder / "tail").write_bytes(b"Helloworld\nferrari")
     (folder / "none").write_bytes(b"")
     check_output(program, [folder / "tail", folder / "none"],
@@ -236,8 +239,8 @@ def test_string_match(program, folder):
     check_usage(program, "string_match", True, folder / "tail")
 
 
-VOCABULARY = [b"a", b"the", b"stook", b"Stook", b"\xc3\xa4\xff", b"sixteen.letters.", b"w" * 40, b"0",
-              *(b"word%d" % i for i in range(3000))]
+VOCABULARY = [b"a", b"the", b"stook", b"Stook", b"\xc3\xa4\xff", b"sixteen.letters.", b"w" * 40,
+              b"0", *(b"word%d" % i for i in range(3000))]
 
 
 def test_inverted_index(program, folder):
@@ -254,7 +257,8 @@ def test_inverted_index(program, folder):
     check_output(program, ["--memory-limit", 8 << 20, *texts], expected,
                  "inverted_index within 8 MB", WAYS[:2])
     (folder / "tail").write_bytes(b"b a b")
-    check_output(program, [folder / "tail"], [f"a\t{folder}/tail:2", f"b\t{folder}/tail:0 {folder}/tail:4"],
+    check_output(program, [folder / "tail"],
+                 [f"a\t{folder}/tail:2", f"b\t{folder}/tail:0 {folder}/tail:4"],
                  "inverted_index of three words")
     check_usage(program, "inverted_index", True, folder / "tail")
 
@@ -269,8 +273,8 @@ def test_distributed_grep(program, folder):
         return subprocess.run(["grep", "-a", "-E", *arguments], capture_output=True,
                               env=os.environ | {"LC_ALL": "C"}).stdout
 
-    for pattern in ("the", "no such word", "word1[12] ", "^(a|stook) ", "", "$", "word12 the$", "\xff",
-                    "a.c|word(7|8)+", "newline"):
+    for pattern in ("the", "no such word", "word1[12] ", "^(a|stook) ", "", "$", "word12 the$",
+                    "\xff", "a.c|word(7|8)+", "newline"):
         check_output(program, ["--pattern", pattern, *files], grep("-e", pattern, *files),
                      f"distributed_grep '{pattern}'")
         check_output(program, ["--count", "--pattern", pattern, *files],
@@ -279,7 +283,8 @@ def test_distributed_grep(program, folder):
                  "distributed_grep in one file")
     check_fails(program, ["--pattern", "a(", files[1]], 2, r"--pattern: .*: 'a\('",
                 "distributed_grep: bad expression")
-    check_fails(program, [files[1]], 2, "missing --pattern", "distributed_grep: lack of an expression")
+    check_fails(program, [files[1]], 2, "missing --pattern",
+                "distributed_grep: lack of an expression")
     check_usage(program, "distributed_grep", True, "--pattern", "e", files[1])
 
 
@@ -307,7 +312,8 @@ def test_top_words(program, folder):
     files, counts = counted_words(program, folder)
     by_count = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
     for top in (1, 10, 1000, 10 ** 6):
-        check_output(program, ["--top", top, *files], count_lines(by_count[:top]), f"top_words {top}")
+        check_output(program, ["--top", top, *files], count_lines(by_count[:top]),
+                     f"top_words {top}")
     check_output(program, files, count_lines(by_count[:10]), "top_words")
     check_fails(program, ["--top", "0", files[1]], 2, "--top: '0' is not", "top_words: none")
     check_usage(program, "top_words", True, files[1])
@@ -336,18 +342,19 @@ def test_log_analysis(program, folder):
     expected = by_country(*texts)
     check_output(program, made, expected, "log_analysis of its own log")
     check_output(program, files, expected, "log_analysis of files")
-    check_output(program, [*files, files[1]], by_country(*texts, texts[1]), "log_analysis of two logs")
+    check_output(program, [*files, files[1]], by_country(*texts, texts[1]),
+                 "log_analysis of two logs")
     (folder / "bad").write_bytes(b"1.2.3.4 user1 0 / 200 9\n1.2.3.4 user1 0 / 200\n")
     (folder / "long").write_bytes(b"user1 DE\nuser2 Germany_\n")
     (folder / "empty").write_bytes(b"")
     check_output(program, [folder / "empty", folder / "empty"], [], "log_analysis of nothing")
-    check_fails(program, [files[0], folder / "bad"], 1, "STOOK_TASK_FAILED: .* at offset 24 of .*bad",
-                "log_analysis: bad line")
+    check_fails(program, [files[0], folder / "bad"], 1,
+                "STOOK_TASK_FAILED: .* at offset 24 of .*bad", "log_analysis: bad line")
     check_fails(program, [folder / "long", files[1]], 1, "at offset 9 of .*long",
                 "log_analysis: long country")
     check_fails(program, files[:1], 2, "missing FILE", "log_analysis: one file")
-    check_fails(program, [*made, "--write", folder / "no"], 1, "cannot write .*no/users: No such file",
-                "log_analysis: missing directory")
+    check_fails(program, [*made, "--write", folder / "no"], 1,
+                "cannot write .*no/users: No such file", "log_analysis: missing directory")
     check_fails(program, ["--write", folder], 2, "--write needs --lines", "log_analysis: no lines")
     check_fails(program, [*made, "file"], 2, "too many", "log_analysis: both")
     check_usage(program, "log_analysis", True, files[0], files[1])
