@@ -45,7 +45,7 @@ int main(int argc, char **argv)
     job.compare = mr_by_count;
     job.top = top;
     mr_result *result = app_run(&app, &job);
-    if (mr_result_write(result, STDOUT_FILENO, MR_FORMAT_U64, &error) != STOOK_OK) {
+    if (mr_result_write(app.executor, result, STDOUT_FILENO, MR_FORMAT_U64, &error) != STOOK_OK) {
         app_fail(&app, "%s: %s", stook_status_name(error.status), error.message);
     }
     mr_result_destroy(result);

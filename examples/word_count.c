@@ -45,7 +45,8 @@ int main(int argc, char **argv)
     mr_result *result = app_run(&app, &job);
     if (only_count) {
         printf("%" PRIu64 "\n", mr_result_count(result));
-    } else if (mr_result_write(result, STDOUT_FILENO, MR_FORMAT_U64, &error) != STOOK_OK) {
+    } else if (mr_result_write(app.executor, result, STDOUT_FILENO, MR_FORMAT_U64, &error) !=
+               STOOK_OK) {
         app_fail(&app, "%s: %s", stook_status_name(error.status), error.message);
     }
     mr_result_destroy(result);
