@@ -77,18 +77,21 @@ static inline mr_result *numbered_result(size_t count)
 struct text {
     char *bytes; /* to be freed */
     size_t size;
+    size_t capacity;
 };
 
 static inline void text_add(struct text *text, const void *bytes, size_t size)
 {
-    char *bigger = realloc(text->bytes, text->size + size + 1);
-    MUST(bigger != NULL);
-    text->bytes = bigger;
+    if (text->capacity - text->size < size + 1 || text->bytes == NULL) {
+        text->capacity = 2 * (text->size + size) + 64;
+        text->bytes = realloc(text->bytes, text->capacity);
+        MUST(text->bytes != NULL);
+    }
     if (size > 0) {
-        memcpy(bigger + text->size, bytes, size);
+        memcpy(text->bytes + text->size, bytes, size);
     }
     text->size += size;
-    bigger[text->size] = '\0';
+    text->bytes[text->size] = '\0';
 }
 
 /* The lines of numbered_result(), from one to before another. */
