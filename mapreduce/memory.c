@@ -14,7 +14,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { LEAVES = (int)(MR_HUGE / MR_LEAF) };
+enum { LEAVES = (int)(MR_HUGE / MR_LEAF), MOST_SPARES = 32 };
 
 static_assert(LEAVES == 64, "one word tells which are free");
 
@@ -30,6 +30,8 @@ bool mr__budget_init(struct mr__budget *budget, uint64_t limit, unsigned sharers
     budget->sharers = sharers;
     budget->seed = (uint64_t)stook_now_ns() ^ (uintptr_t)budget;
     budget->regions = NULL;
+    budget->spare = NULL;
+    budget->spares = 0;
     atomic_init(&budget->used, 0);
     atomic_init(&budget->peak, 0);
     return mtx_init(&budget->mutex, mtx_plain) == thrd_success;
@@ -37,6 +39,12 @@ bool mr__budget_init(struct mr__budget *budget, uint64_t limit, unsigned sharers
 
 void mr__budget_fini(struct mr__budget *budget)
 {
+    while (budget->spare) {
+        struct mr__region *region = budget->spare;
+        budget->spare = region->next;
+        munmap(region->memory, MR_HUGE);
+        free(region);
+    }
     mtx_destroy(&budget->mutex);
 }
 
@@ -105,19 +113,38 @@ static unsigned find_run(uint64_t free, unsigned leaves)
     return LEAVES;
 }
 
-/* Puts a region behind the others: the first ones are filled first, so that the last ones may go. */
-static struct mr__region *add_region(struct mr__region **link)
+/* A region that is spare, or a new one. */
+static struct mr__region *obtain_region(struct mr__budget *budget)
 {
-    struct mr__region *region = malloc(sizeof *region);
-    char *memory = region ? map_huge(MR_HUGE) : NULL;
+    struct mr__region *region = budget->spare;
 
+    if (region) {
+        budget->spare = region->next;
+        budget->spares--;
+        return region;
+    }
+    region = malloc(sizeof *region);
+    char *memory = region ? map_huge(MR_HUGE) : NULL;
     if (!memory) {
         free(region);
         return NULL;
     }
     *region = (struct mr__region){.free = UINT64_MAX, .memory = memory};
-    *link = region;
     return region;
+}
+
+/* Keeps a region whose leaves are free: pages that have been touched are worth more than those that
+ * the system has. With a limit they all go back. */
+static void leave_region(struct mr__budget *budget, struct mr__region *region)
+{
+    if (budget->limit == 0 && budget->spares < MOST_SPARES) {
+        region->next = budget->spare;
+        budget->spare = region;
+        budget->spares++;
+        return;
+    }
+    munmap(region->memory, MR_HUGE);
+    free(region);
 }
 
 static void *take_leaves(struct mr__budget *budget, unsigned leaves)
@@ -129,12 +156,14 @@ static void *take_leaves(struct mr__budget *budget, unsigned leaves)
         link = &(*link)->next;
     }
     struct mr__region *region = *link;
-    if (!region) {
-        region = add_region(link);
+    if (!region) { /* behind the others: these are filled first, so that the last ones may go */
+        region = obtain_region(budget);
+        if (!region) {
+            return NULL;
+        }
+        region->next = NULL;
+        *link = region;
         leaf = 0;
-    }
-    if (!region) {
-        return NULL;
     }
     region->free &= ~run_at(leaf, leaves);
     return region->memory + leaf * MR_LEAF;
@@ -152,9 +181,25 @@ static void give_leaves(struct mr__budget *budget, char *memory, unsigned leaves
     region->free |= run_at((unsigned)((uintptr_t)memory - begin) / (unsigned)MR_LEAF, leaves);
     if (region->free == UINT64_MAX) {
         *link = region->next;
-        munmap(region->memory, MR_HUGE);
+        leave_region(budget, region);
+    }
+}
+
+/* The memory of a spare region; NULL: there is none. */
+static void *take_spare(struct mr__budget *budget)
+{
+    void *memory = NULL;
+
+    mtx_lock(&budget->mutex);
+    struct mr__region *region = budget->spare;
+    if (region) {
+        budget->spare = region->next;
+        budget->spares--;
+        memory = region->memory;
         free(region);
     }
+    mtx_unlock(&budget->mutex);
+    return memory;
 }
 
 /* --- growing ---------------------------------------------------------------------------------- */
@@ -191,7 +236,10 @@ void *mr__allocate(struct mr__budget *budget, size_t size)
 
     if (size < MR_LEAF) {
         memory = malloc(size);
-    } else if (size >= MR_HUGE) {
+    } else if (size == MR_HUGE) {
+        memory = take_spare(budget);
+        memory = memory ? memset(memory, 0, size) : map_huge(size);
+    } else if (size > MR_HUGE) {
         memory = map_huge(size);
     } else {
         mtx_lock(&budget->mutex);

@@ -21,6 +21,8 @@ struct mr__budget {
     _Atomic(uint64_t) peak;
     mtx_t mutex; /* guards the rest */
     struct mr__region *regions;
+    struct mr__region *spare; /* of which nothing is in use */
+    unsigned spares;
 };
 
 /* False: there is no mutex to be had. */
