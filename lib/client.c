@@ -25,6 +25,17 @@ enum stook_status stook_client_create(stook_executor *executor, unsigned weight,
     return STOOK_OK;
 }
 
+stook_client *stook_client_retain(stook_client *client)
+{
+    if (client) {
+        STOOK_CHECK_ALIVE(client, "a client");
+        if (!stook__forked(client->executor->generation)) {
+            stook__client_retain(&client->executor->inject, client);
+        }
+    }
+    return client;
+}
+
 void stook_client_release(stook_client *client)
 {
     if (!client) {

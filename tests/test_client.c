@@ -320,6 +320,26 @@ Test(client, bad_arguments_are_refused)
     cr_assert_eq(atomic_load(&runs), 0);
 }
 
+Test(client, stays_until_its_last_reference_is_released, .timeout = 60)
+{
+    stook_executor *executor = must_create(1);
+    struct stook_submit_options options = STOOK_SUBMIT_OPTIONS_INIT;
+    atomic_int runs = 0;
+    stook_future *future = NULL;
+
+    cr_assert_null(stook_client_retain(NULL));
+    options.client = must_have_client(executor, 3);
+    cr_assert_eq(stook_client_retain(options.client), options.client);
+    stook_client_release(options.client);
+    cr_assert_eq(stook_executor_submit_with(executor, &options, count_task, &runs, &future),
+                 STOOK_OK);
+    stook_client_release(options.client);
+    cr_assert_eq(stook_future_wait_until(future, STOOK_FOREVER), STOOK_OK);
+    cr_assert_eq(atomic_load(&runs), 1);
+    stook_future_release(future);
+    stook_executor_destroy(executor); /* which none outlives */
+}
+
 Test(client, a_client_that_outlives_its_executor_is_told, .signal = SIGABRT)
 {
     stook_executor *executor = must_create(1);

@@ -9,7 +9,7 @@
  * of weight 1. What a task submits without a client stays on its worker, and is done before new
  * work is fetched, except that every 61st task that a worker takes is new.
  *
- * What may run at the same time on ONE client: everything, but for release.
+ * What may run at the same time on ONE client: everything, but for the last release.
  */
 #ifndef STOOK_CLIENT_H
 #define STOOK_CLIENT_H
@@ -31,9 +31,13 @@ STOOK_API STOOK_NODISCARD enum stook_status stook_client_create(stook_executor *
                                                                 unsigned weight, size_t queue_limit,
                                                                 stook_client **ret_client);
 
-/* Gives the client up; its tasks that are queued still run. Before the executor is destroyed.
- * NULL is allowed. Threads: any, once, with no other call on it under way. Blocks: for a short
- * lock. */
+/* Another reference, for who submits its tasks later: each is to be released. Returns client. NULL is
+ * allowed. Threads: any. Blocks: for a short lock. */
+STOOK_API stook_client *stook_client_retain(stook_client *client);
+
+/* Gives a reference up; with the last one the client, whose tasks that are queued still run. Before
+ * the executor is destroyed. NULL is allowed. Threads: any, once for each reference, with no other
+ * call under way that relies on it. Blocks: for a short lock. */
 STOOK_API void stook_client_release(stook_client *client);
 
 STOOK_END_DECLS
