@@ -26,6 +26,7 @@ mr_batch *mr__batch_create(struct mr__context *context, const struct mr_job *job
         return NULL;
     }
     batch->context = context; /* kept by the store */
+    stook_client_retain(job->client);
     return batch;
 }
 
@@ -190,6 +191,7 @@ void mr_batch_destroy(mr_batch *batch)
     free(batch->tasks);
     mr__feed_destroy(batch->feed);
     mr__plan_fini(&batch->plan);
+    stook_client_release(batch->job.client);
     mr__store_fini(&batch->store);
     mr__control_fini(&batch->control);
     free(batch);

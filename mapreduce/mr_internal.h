@@ -92,6 +92,7 @@ struct mr_groups {
 };
 
 mr_groups *mr__groups_retain(mr_groups *groups);
+void mr__groups_release(mr_groups *groups); /* NULL is allowed */
 
 /* --- results (result.c) ----------------------------------------------------------------------- */
 

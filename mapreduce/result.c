@@ -294,7 +294,7 @@ void mr_result_destroy(mr_result *result)
     close_runs(result);
     mr__runs_fini(&result->runs);
     mr__deallocate(&result->context->budget, result->entries, result->entries_size);
-    mr_groups_destroy(result->groups);
+    mr__groups_release(result->groups);
     mr__context_release(result->context);
     free(result);
 }

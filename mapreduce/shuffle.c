@@ -137,11 +137,13 @@ static mr_groups *groups_create(mr_batch *batch)
     groups->context = batch->context;
     atomic_init(&groups->refs, 1);
     groups->job = batch->job;
+    stook_client_retain(groups->job.client);
     groups->partitions = batch->store.partitions;
     groups->tables = calloc(groups->partitions + 1, sizeof *groups->tables);
     groups->arenas = calloc(groups->partitions + 1, sizeof *groups->arenas);
     if (!groups->tables || !groups->arenas ||
         !mr__store_init(&groups->store, batch->context, groups->partitions)) {
+        stook_client_release(groups->job.client);
         free(groups->tables);
         free(groups->arenas);
         free(groups);
@@ -162,7 +164,7 @@ mr_groups *mr__groups_retain(mr_groups *groups)
     return groups;
 }
 
-void mr_groups_destroy(mr_groups *groups)
+void mr__groups_release(mr_groups *groups)
 {
     /* order MR.last acqrel -> MR.last <- MR.last: the last one sees what the others did */
     if (!groups || mr_a_sub_acqrel(&groups->refs, 1) > 1) {
@@ -180,6 +182,15 @@ void mr_groups_destroy(mr_groups *groups)
     free(groups->arenas);
     mr__store_fini(&groups->store);
     free(groups);
+}
+
+void mr_groups_destroy(mr_groups *groups)
+{
+    if (groups) {
+        /* Only the owner submits; results may outlive the executor, which clients must not. */
+        stook_client_release(groups->job.client);
+        mr__groups_release(groups);
+    }
 }
 
 uint64_t mr_groups_count(const mr_groups *groups)
