@@ -192,12 +192,21 @@ enum stook_status mr_submit(stook_executor *executor, const struct mr_job *job, 
 
 /* --- looking ---------------------------------------------------------------------------------- */
 
+/* Has a task that maps begun? The mutex is held. */
+static bool has_begun(const mr_run *run)
+{
+    return !run->batch || mr__store_is_used(&run->batch->store);
+}
+
 enum mr_run_state mr_run_state(const mr_run *run)
 {
     mtx_t *mutex = (mtx_t *)(uintptr_t)&run->mutex;
 
     mtx_lock(mutex);
     enum mr_run_state state = run->state;
+    if (state == MR_RUN_MAPPING && !has_begun(run)) {
+        state = MR_RUN_PENDING;
+    }
     mtx_unlock(mutex);
     /* The driver has no say when it was cancelled before it began. */
     return stook_future_state(run->driver) == STOOK_STATE_CANCELLED ? MR_RUN_FAILED : state;

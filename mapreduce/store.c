@@ -126,6 +126,14 @@ void mr__store_move(struct mr__store *to, struct mr__store *from)
     }
 }
 
+bool mr__store_is_used(struct mr__store *store)
+{
+    mtx_lock(&store->mutex);
+    bool is_used = store->all != NULL;
+    mtx_unlock(&store->mutex);
+    return is_used;
+}
+
 bool mr__store_has_runs(const struct mr__store *store)
 {
     for (const struct mr__segment *segment = store->all; segment; segment = segment->next) {

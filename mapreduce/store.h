@@ -63,6 +63,9 @@ void mr__store_fini(struct mr__store *store);
 struct mr__segment *mr__store_lease(struct mr__store *store, uint32_t rank);
 void mr__store_return(struct mr__store *store, struct mr__segment *segment);
 
+/* Has any been leased? */
+bool mr__store_is_used(struct mr__store *store);
+
 /* Has any segment spilled its tables? None is leased. */
 bool mr__store_has_runs(const struct mr__store *store);
 
