@@ -113,18 +113,23 @@ static void fail_partition(mr_emitter *out, uint32_t partition, uint32_t partiti
 
 /* --- into tables ------------------------------------------------------------------------------ */
 
-static void fail_add(mr_emitter *out, enum stook_status status, const struct mr__fold *fold)
+static void fail_number(mr_emitter *out, struct mr_slice key)
 {
     struct mr_error error;
     char quoted[MR_KEY_TEXT];
 
+    mr__error_set(&error, STOOK_INVALID, out->phase, 0,
+                  "a value that is added up has not 8 bytes, for key %s",
+                  mr__key_text(key, quoted));
+    fail(out, &error);
+}
+
+static void fail_add(mr_emitter *out, enum stook_status status, const struct mr__fold *fold)
+{
     if (status == STOOK_TASK_FAILED) {
         mr__emitter_fail(out, "combine", fold->code, &fold->failed_key);
     } else if (status == STOOK_INVALID) {
-        mr__error_set(&error, status, out->phase, 0,
-                      "a value that is added up has not 8 bytes, for key %s",
-                      mr__key_text(fold->failed_key, quoted));
-        fail(out, &error);
+        fail_number(out, fold->failed_key);
     } else {
         mr__emitter_fail_plain(out, status);
     }
@@ -320,6 +325,13 @@ static inline bool may_emit(mr_emitter *out)
     return true;
 }
 
+/* Must values be numbers? Tables see to it themselves; the sequential form has none. */
+static bool adds_up(const mr_emitter *out)
+{
+    return out->phase == MR_PHASE_MAP &&
+           (out->job->combine == mr_sum_u64 || out->job->combine == mr_sum_f64);
+}
+
 enum stook_status mr_emit(mr_emitter *out, struct mr_slice key, struct mr_slice value)
 {
     if (!may_emit(out)) {
@@ -335,7 +347,9 @@ enum stook_status mr_emit(mr_emitter *out, struct mr_slice key, struct mr_slice 
         return emit_to_table(out, key, value);
     }
     out->segment->pairs++;
-    if (!mr__list_add(out->list, key, value)) {
+    if (value.size != sizeof(uint64_t) && adds_up(out)) {
+        fail_number(out, key);
+    } else if (!mr__list_add(out->list, key, value)) {
         mr__emitter_fail_plain(out, STOOK_NOMEM);
     } else if (out->context->budget.limit > 0) {
         relieve(out);
