@@ -9,7 +9,7 @@
 #include <assert.h>
 #include <string.h>
 
-enum { FIRST_BLOCK = 48, LARGEST_BLOCK = 1 << 15 }; /* payload, bytes */
+enum { FIRST_BLOCK = 32, LARGEST_BLOCK = 1 << 15 }; /* payload, bytes */
 
 static_assert(sizeof(struct mr__slot) == 8 + MR_INLINE_KEY + MR_INLINE_VALUE || sizeof(void *) != 8,
               "two slots fill a cache line");
@@ -123,7 +123,8 @@ static bool set_first_value(struct mr__slot *slot, struct mr__arena *arena, stru
 }
 
 /* Appends a block with room for `need` bytes to the ring whose last block is `last` (or NULL). */
-static struct mr__block *block_append(struct mr__block *last, struct mr__arena *arena, size_t need)
+static struct mr__block *block_append(struct mr__block *last, struct mr__arena *arena, size_t need,
+                                      size_t each)
 {
     size_t capacity = last ? last->capacity * 2 : FIRST_BLOCK;
 
@@ -139,6 +140,7 @@ static struct mr__block *block_append(struct mr__block *last, struct mr__arena *
     }
     block->used = 0;
     block->capacity = capacity;
+    block->each = each;
     block->next = last ? last->next : block;
     if (last) {
         last->next = block;
@@ -150,20 +152,29 @@ static struct mr__block *block_append(struct mr__block *last, struct mr__arena *
 static struct mr__block *list_append(struct mr__block *last, struct mr__arena *arena,
                                      struct mr_slice value)
 {
+    size_t each = value.size <= MR_INLINE_VALUE ? value.size : 0;
+    size_t header = padded(sizeof(struct mr__record));
+
     if (value.size > SIZE_MAX / 4) {
         return NULL;
     }
-    size_t need = padded(sizeof(struct mr__record)) + padded(value.size);
-    if (!last || last->capacity - last->used < need) {
-        last = block_append(last, arena, need);
+    if (last && last->each != each) {
+        each = 0; /* from now on they differ */
+    }
+    size_t need = (each ? 0 : header) + padded(value.size);
+    if (!last || last->each != each || last->capacity - last->used < need) {
+        last = block_append(last, arena, need, each);
         if (!last) {
             return NULL;
         }
     }
-    struct mr__record *record = (struct mr__record *)(void *)(block_bytes(last) + last->used);
-    record->size = value.size;
+    unsigned char *at = block_bytes(last) + last->used;
+    if (!each) {
+        ((struct mr__record *)(void *)at)->size = value.size;
+        at += header;
+    }
     if (value.size > 0) {
-        memcpy(record_bytes(record), value.data, value.size);
+        memcpy(at, value.data, value.size);
     }
     last->used += need;
     return last;
@@ -413,8 +424,13 @@ bool mr__cursor_next(struct mr__cursor *cursor, struct mr_slice *ret_value)
     if (!cursor->block) {
         return false;
     }
-    const struct mr__record *record =
-        (const struct mr__record *)(const void *)(block_bytes(cursor->block) + cursor->offset);
+    const unsigned char *at = block_bytes(cursor->block) + cursor->offset;
+    if (cursor->block->each > 0) {
+        *ret_value = mr_slice_of(at, cursor->block->each);
+        cursor->offset += padded(cursor->block->each);
+        return true;
+    }
+    const struct mr__record *record = (const struct mr__record *)(const void *)at;
     *ret_value = mr_slice_of(record_bytes(record), record->size);
     cursor->offset += padded(sizeof *record) + padded(record->size);
     return true;

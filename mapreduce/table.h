@@ -28,7 +28,9 @@ struct mr__block {
     struct mr__block *next;
     size_t used;
     size_t capacity;
-    /* capacity bytes follow: for each value a struct mr__record, then its bytes, padded to 8 */
+    size_t each; /* bytes of every value; 0: they differ, or are longer than MR_INLINE_VALUE */
+    /* capacity bytes follow: for each value, if they differ, a struct mr__record; then its bytes,
+     * padded to 8 */
 };
 
 struct mr__slot {
