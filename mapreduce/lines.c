@@ -104,10 +104,12 @@ static char *put_f64(char *at, double number)
 
 /* --- the buffer ------------------------------------------------------------------------------- */
 
-enum stook_status mr__lines_init(struct mr__lines *lines, enum mr_format format,
+enum stook_status mr__lines_init(struct mr_text *lines, struct mr__form form,
                                  struct mr_error *error)
 {
-    *lines = (struct mr__lines){.format = format, .file = -1, .error = error};
+    enum mr_format format = form.format;
+
+    *lines = (struct mr_text){.form = form, .file = -1, .error = error};
     if (format != MR_FORMAT_BYTES && format != MR_FORMAT_U64 && format != MR_FORMAT_F64) {
         return mr__output_invalid(error, "value_format is unknown");
     }
@@ -116,12 +118,12 @@ enum stook_status mr__lines_init(struct mr__lines *lines, enum mr_format format,
     return lines->buffer ? STOOK_OK : mr__error_plain(error, STOOK_NOMEM, MR_PHASE_OUTPUT);
 }
 
-void mr__lines_fini(struct mr__lines *lines)
+void mr__lines_fini(struct mr_text *lines)
 {
     free(lines->buffer);
 }
 
-bool mr__lines_write(struct mr__lines *lines, const char *data, size_t size)
+bool mr__lines_write(struct mr_text *lines, const char *data, size_t size)
 {
     while (size > 0) {
         ssize_t written = write(lines->file, data, size);
@@ -140,7 +142,7 @@ bool mr__lines_write(struct mr__lines *lines, const char *data, size_t size)
     return true;
 }
 
-static bool flush(struct mr__lines *lines)
+static bool flush(struct mr_text *lines)
 {
     size_t used = lines->used;
 
@@ -149,7 +151,7 @@ static bool flush(struct mr__lines *lines)
 }
 
 /* Room for `need` bytes, at most BUFFER_SIZE if they go to a file. */
-static bool make_room(struct mr__lines *lines, size_t need)
+static bool make_room(struct mr_text *lines, size_t need)
 {
     if (lines->file >= 0) {
         return flush(lines);
@@ -169,7 +171,7 @@ static bool make_room(struct mr__lines *lines, size_t need)
 }
 
 /* Puts bytes, and one more behind them. */
-static inline bool put(struct mr__lines *lines, struct mr_slice bytes, char end)
+static inline bool put(struct mr_text *lines, struct mr_slice bytes, char end)
 {
     if (bytes.size >= lines->capacity - lines->used) {
         if (!make_room(lines, bytes.size + 1)) {
@@ -190,35 +192,69 @@ static inline bool put(struct mr__lines *lines, struct mr_slice bytes, char end)
     return true;
 }
 
-static bool put_number(struct mr__lines *lines, const struct mr_pair *pair)
+static bool put_number(struct mr_text *lines, const struct mr_pair *pair)
 {
     if (pair->value.size != 8) {
         char key[MR_KEY_TEXT];
         lines->status = mr__error_set(lines->error, STOOK_INVALID, MR_PHASE_OUTPUT, 0,
                                       "the value of key %s has %zu bytes: a %s has 8",
                                       mr__key_text(pair->key, key), pair->value.size,
-                                      lines->format == MR_FORMAT_U64 ? "uint64_t" : "double");
+                                      lines->form.format == MR_FORMAT_U64 ? "uint64_t" : "double");
         return false;
     }
     if (lines->capacity - lines->used < NUMBER_SIZE && !make_room(lines, NUMBER_SIZE)) {
         return false;
     }
     char *at = lines->buffer + lines->used;
-    char *end = lines->format == MR_FORMAT_U64 ? put_u64(at, mr_slice_u64(pair->value))
-                                               : put_f64(at, mr_slice_f64(pair->value));
+    char *end = lines->form.format == MR_FORMAT_U64 ? put_u64(at, mr_slice_u64(pair->value))
+                                                    : put_f64(at, mr_slice_f64(pair->value));
     *end++ = '\n';
     lines->used = (size_t)(end - lines->buffer);
     return true;
 }
 
-bool mr__lines_put(struct mr__lines *lines, const struct mr_pair *pair)
+bool mr_text_put(mr_text *text, struct mr_slice bytes)
 {
-    return put(lines, pair->key, '\t') &&
-           (lines->format == MR_FORMAT_BYTES ? put(lines, pair->value, '\n')
-                                             : put_number(lines, pair));
+    if (bytes.size > text->capacity - text->used) {
+        if (!make_room(text, bytes.size)) {
+            return false;
+        }
+        if (bytes.size > text->capacity) { /* to the file: it does not grow */
+            return mr__lines_write(text, bytes.data, bytes.size);
+        }
+    }
+    if (bytes.size > 0) {
+        memcpy(text->buffer + text->used, bytes.data, bytes.size);
+        text->used += bytes.size;
+    }
+    return true;
 }
 
-enum stook_status mr__lines_write_pairs(struct mr__lines *lines, mr_result *result, uint64_t most)
+/* The text that the function makes. */
+static bool put_text(struct mr_text *text, const struct mr_pair *pair)
+{
+    char key[MR_KEY_TEXT];
+    int code = text->form.fn(pair, text, text->form.user);
+
+    if (code != 0 && text->status == STOOK_OK) {
+        text->status = mr__error_set(text->error, STOOK_TASK_FAILED, MR_PHASE_OUTPUT, code,
+                                     "the text function failed with code %d for key %s", code,
+                                     mr__key_text(pair->key, key));
+    }
+    return text->status == STOOK_OK;
+}
+
+bool mr__lines_put(struct mr_text *lines, const struct mr_pair *pair)
+{
+    if (lines->form.fn) {
+        return put_text(lines, pair);
+    }
+    return put(lines, pair->key, '\t') &&
+           (lines->form.format == MR_FORMAT_BYTES ? put(lines, pair->value, '\n')
+                                                  : put_number(lines, pair));
+}
+
+enum stook_status mr__lines_write_pairs(struct mr_text *lines, mr_result *result, uint64_t most)
 {
     struct mr_pair pair;
 

@@ -7,14 +7,14 @@
 #include <stook/stream.h>
 #include "lines.h"
 
-enum { PIECE = 1 << 15, LOOK_AHEAD = 8 };
+enum { PIECE = 1 << 12, LOOK_AHEAD = 8 };
 
-static enum stook_status write_alone(mr_result *result, int descriptor, enum mr_format format,
+static enum stook_status write_alone(mr_result *result, int descriptor, struct mr__form form,
                                      struct mr_error *error)
 {
-    struct mr__lines lines;
+    struct mr_text lines;
     char target[32];
-    enum stook_status status = mr__lines_init(&lines, format, error);
+    enum stook_status status = mr__lines_init(&lines, form, error);
 
     if (status == STOOK_OK) {
         snprintf(target, sizeof target, "descriptor %d", descriptor);
@@ -31,8 +31,8 @@ static enum stook_status write_alone(mr_result *result, int descriptor, enum mr_
 /* The lines of some places, and what went wrong. */
 struct piece {
     struct mr__places places;
-    enum mr_format format;
-    struct mr__lines lines; /* the buffer is kept from one use to the next */
+    struct mr__form form;
+    struct mr_text lines; /* the buffer is kept from one use to the next */
     struct mr_error error;
 };
 
@@ -60,13 +60,13 @@ static bool next_piece(void *user, void **ret_item)
 static int make_lines(void *arg, void **ret_value)
 {
     struct piece *piece = arg;
-    struct mr__lines *lines = &piece->lines;
+    struct mr_text *lines = &piece->lines;
     enum stook_status status = STOOK_OK;
     struct mr_pair pair;
 
     *ret_value = piece;
     if (!lines->buffer) {
-        status = mr__lines_init(lines, piece->format, &piece->error);
+        status = mr__lines_init(lines, piece->form, &piece->error);
     }
     lines->used = 0;
     while (status == STOOK_OK && mr__places_next(&piece->places, &pair)) {
@@ -76,7 +76,7 @@ static int make_lines(void *arg, void **ret_value)
 }
 
 /* Writes the next piece; STOOK_END: there are no more. */
-static enum stook_status write_piece(stook_stream *stream, struct mr__lines *to)
+static enum stook_status write_piece(stook_stream *stream, struct mr_text *to)
 {
     void *value = NULL;
     enum stook_status status = stook_stream_next(stream, STOOK_FOREVER, &value, NULL);
@@ -99,7 +99,7 @@ static enum stook_status write_pieces(stook_executor *executor, struct pieces *p
 {
     struct stook_stream_options options = STOOK_STREAM_OPTIONS_INIT;
     char target[32];
-    struct mr__lines to = {.file = descriptor, .target = target, .error = error};
+    struct mr_text to = {.file = descriptor, .target = target, .error = error};
     stook_stream *stream;
 
     snprintf(target, sizeof target, "descriptor %d", descriptor);
@@ -119,22 +119,41 @@ static enum stook_status write_pieces(stook_executor *executor, struct pieces *p
     return status == STOOK_END ? STOOK_OK : status;
 }
 
-enum stook_status mr_result_write(stook_executor *executor, mr_result *result, int descriptor,
-                                  enum mr_format value_format, struct mr_error *ret_error)
+/* --- either ----------------------------------------------------------------------------------- */
+
+static enum stook_status write_as(stook_executor *executor, mr_result *result, int descriptor,
+                                  struct mr__form form, struct mr_error *error)
 {
-    if (!result) {
-        return mr__output_invalid(ret_error, "result is NULL");
-    }
     struct pieces pieces = {.next = 0};
+
+    if (!result) {
+        return mr__output_invalid(error, "result is NULL");
+    }
     if (!executor || !mr__places_take(result, &pieces.rest)) {
-        return write_alone(result, descriptor, value_format, ret_error);
+        return write_alone(result, descriptor, form, error);
     }
     for (size_t i = 0; i < LOOK_AHEAD + 2; i++) {
-        pieces.all[i].format = value_format;
+        pieces.all[i].form = form;
     }
-    enum stook_status status = write_pieces(executor, &pieces, descriptor, ret_error);
+    enum stook_status status = write_pieces(executor, &pieces, descriptor, error);
     for (size_t i = 0; i < LOOK_AHEAD + 2; i++) {
         mr__lines_fini(&pieces.all[i].lines);
     }
     return status;
+}
+
+enum stook_status mr_result_write(stook_executor *executor, mr_result *result, int descriptor,
+                                  enum mr_format value_format, struct mr_error *ret_error)
+{
+    const struct mr__form form = {.format = value_format};
+    return write_as(executor, result, descriptor, form, ret_error);
+}
+
+enum stook_status mr_result_write_text(stook_executor *executor, mr_result *result, int descriptor,
+                                       mr_text_fn *fn, void *user, struct mr_error *ret_error)
+{
+    const struct mr__form form = {.fn = fn, .user = user};
+
+    return fn ? write_as(executor, result, descriptor, form, ret_error)
+              : mr__output_invalid(ret_error, "fn is NULL");
 }

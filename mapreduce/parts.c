@@ -24,7 +24,7 @@
 enum { NAME_SIZE = 32 };
 
 struct parts {
-    struct mr__lines lines;
+    struct mr_text lines;
     mr_result *result;
     const char *directory; /* its path */
     int file;              /* it, open */
@@ -241,7 +241,8 @@ enum stook_status mr_result_write_parts(mr_result *result, const char *directory
                                              : !directory ? "directory is NULL"
                                                           : "parts is 0: it must be at least 1");
     }
-    enum stook_status status = mr__lines_init(&all.lines, value_format, ret_error);
+    enum stook_status status =
+        mr__lines_init(&all.lines, (struct mr__form){.format = value_format}, ret_error);
     if (status == STOOK_OK) {
         status = directory_open(&all);
     }

@@ -155,6 +155,70 @@ Test(mr_pieces, failures_are_told, .timeout = 60)
     stook_executor_destroy(executor);
 }
 
+/* --- texts of any form ------------------------------------------------------------------------ */
+
+/* As mr_result_write() does it; every fourth text is long. */
+static int put_pair(const struct mr_pair *pair, mr_text *text, void *user)
+{
+    static char padding[200000];
+    uint64_t value = slice_u64(pair->value);
+    char number[32];
+    int size = snprintf(number, sizeof number, "\t%llu\n", (unsigned long long)value);
+
+    if (user) {
+        return value == 4321 ? *(int *)user : 0;
+    }
+    return !(mr_text_put(text, pair->key) && mr_text_put(text, mr_slice_of(NULL, 0)) &&
+             mr_text_put(text, mr_slice_of(padding, value % 4001 == 0 ? sizeof padding : 0)) &&
+             mr_text_put(text, mr_slice_of(number, (size_t)size)));
+}
+
+static struct text text_by(stook_executor *executor, mr_result *result)
+{
+    char path[] = "/tmp/stook-test-XXXXXX";
+    const int file = mkstemp(path);
+
+    MUST(file >= 0 && unlink(path) == 0);
+    mr_result_rewind(result);
+    MUST(mr_result_write_text(executor, result, file, put_pair, NULL, NULL) == STOOK_OK);
+    MUST(lseek(file, 0, SEEK_SET) == 0);
+    struct text text = text_read(file);
+    MUST(close(file) == 0);
+    return text;
+}
+
+Test(mr_pieces, functions_make_texts, .timeout = 60)
+{
+    struct shape shape = {.key_size = 8, .order = MR_ORDER_KEY};
+    stook_executor *executor = must_create(2);
+    mr_result *result = result_like(executor, &shape);
+    struct text alone = text_by(NULL, result);
+    struct text together = text_by(executor, result);
+    struct text lines = text_of(NULL, result, 0);
+    struct mr_error error;
+    int code = 77;
+
+    cr_assert(text_is(together, alone));
+    cr_assert_eq(alone.size, lines.size + (KEYS / 4001 + 1) * (size_t)200000);
+    for (int i = 0; i < 2; i++) {
+        mr_result_rewind(result);
+        cr_assert_eq(mr_result_write_text(i ? executor : NULL, result, STDERR_FILENO, put_pair,
+                                          &code, &error),
+                     STOOK_TASK_FAILED);
+        cr_assert_eq(error.code, 77);
+        cr_assert_eq(error.phase, MR_PHASE_OUTPUT);
+        cr_assert(strstr(error.message, "77") != NULL, "%s", error.message);
+    }
+    mr_result_rewind(result);
+    cr_assert_eq(mr_result_write_text(executor, result, -1, put_pair, NULL, &error), STOOK_IO);
+    cr_assert_eq(mr_result_write_text(executor, result, 1, NULL, NULL, NULL), STOOK_INVALID);
+    free(alone.bytes);
+    free(together.bytes);
+    free(lines.bytes);
+    mr_result_destroy(result);
+    stook_executor_destroy(executor);
+}
+
 /* Every allocation fails once. */
 Test(mr_pieces, memory_may_fail, .timeout = 60)
 {

@@ -57,6 +57,23 @@ STOOK_API STOOK_NODISCARD enum stook_status mr_result_write(stook_executor *exec
                                                             enum mr_format value_format,
                                                             struct mr_error *ret_error);
 
+/* The text of a pair, which a function puts together. */
+typedef struct mr_text mr_text;
+
+/* Puts bytes behind those that are there. False: writing has failed, and goes no further. For the
+ * function that was given `text` only. */
+STOOK_API bool mr_text_put(mr_text *text, struct mr_slice bytes);
+
+/* Puts the text of a pair. Returns 0; anything else fails with STOOK_TASK_FAILED, unless
+ * mr_text_put() has. Called in tasks, for several pairs at a time; or by the caller. */
+typedef int mr_text_fn(const struct mr_pair *pair, mr_text *text, void *user);
+
+/* As mr_result_write(), with texts of any form. Returns also: STOOK_TASK_FAILED. */
+STOOK_API STOOK_NODISCARD enum stook_status mr_result_write_text(stook_executor *executor,
+                                                                 mr_result *result, int descriptor,
+                                                                 mr_text_fn *fn, void *user,
+                                                                 struct mr_error *ret_error);
+
 /* Writes all pairs, from the first, in the same form into `parts` (at least 1) files,
  * directory/part-00000 and so on, in order one after the other, about as many into each. Each is
  * written under another name, synchronised, and renamed when it is whole, and directory/_SUCCESS
