@@ -355,8 +355,7 @@ static inline bool are_splits(mr_result *result, const struct mr_slice *texts,
             if (!mr_result_next(result, &pair) || pair.value.size == 0 ||
                 slice_compare(pair.key, mr_slice_of(key, sizeof key)) != 0 ||
                 pair.value.size > text.size - offset ||
-                memcmp(pair.value.data, bytes + offset, pair.value.size) != 0 ||
-                record != offset) {
+                memcmp(pair.value.data, bytes + offset, pair.value.size) != 0 || record != offset) {
                 fprintf(stderr, "wrong split at %zu of source %zu\n", offset, source);
                 return false;
             }
@@ -386,8 +385,8 @@ static inline bool maps_all(stook_executor *executor, const struct mr_input *inp
     job.input.map_files = way == MAPPED;
     mr_result *result = must_run(executor, &job);
     const bool is_whole = job.input.whole_splits;
-    const bool good = is_whole ? are_splits(result, texts, &job.input)
-                               : are_records(result, texts, &job.input);
+    const bool good =
+        is_whole ? are_splits(result, texts, &job.input) : are_records(result, texts, &job.input);
     if (!good) {
         fprintf(stderr, "way %d, coding %d, %zu members, chunk %zu, whole %d\n", (int)way,
                 (int)coding, members, job.input.chunk, is_whole);

@@ -17,13 +17,11 @@ static void check_chunk(stook_executor *executor, struct mr_job *job, const stru
     job->input.chunk = chunk;
     job->input.whole_splits = false;
     mr_result *result = must_run(executor, job);
-    cr_assert(are_records(result, texts, &job->input),
-              "chunk %zu", chunk);
+    cr_assert(are_records(result, texts, &job->input), "chunk %zu", chunk);
     mr_result_destroy(result);
     job->input.whole_splits = true;
     result = must_run(executor, job);
-    cr_assert(are_splits(result, texts, &job->input),
-              "chunk %zu", chunk);
+    cr_assert(are_splits(result, texts, &job->input), "chunk %zu", chunk);
     mr_result_destroy(result);
 }
 

@@ -88,6 +88,34 @@ Test(mr_memory, values_of_one_key_are_streamed, .timeout = 60)
     stook_executor_destroy(executor);
 }
 
+static int first_reduce(struct mr_slice key, mr_values *values, mr_emitter *out, void *user)
+{
+    struct mr_slice value;
+    (void)user;
+
+    return mr_values_next(values, &value) ? (int)mr_emit_u64(out, key, value.size) : 1;
+}
+
+static int no_reduce(struct mr_slice key, mr_values *values, mr_emitter *out, void *user)
+{
+    (void)values;
+    (void)user;
+    return mr_emit(out, key, mr_slice_of(NULL, 0));
+}
+
+/* Each key comes once, whatever its reducer leaves unread. */
+Test(mr_memory, reducers_need_not_read_all_values, .timeout = 60)
+{
+    struct bulk bulk;
+
+    bulk_init(&bulk, 20000, 300, 10, 600);
+    bulk.job.reduce = first_reduce;
+    expect_same(&bulk);
+    bulk.job.reduce = no_reduce;
+    expect_same(&bulk);
+    bulk_free(&bulk);
+}
+
 /* A pair that is larger than the limit is the least that must be in memory. */
 Test(mr_memory, pairs_larger_than_the_limit, .timeout = 120)
 {
@@ -264,6 +292,46 @@ Test(mr_memory, groups_that_were_spilled_can_be_reduced_again, .timeout = 60)
     cr_assert(same_result(results[0], results[1], true));
     mr_result_destroy(results[0]);
     mr_result_destroy(results[1]);
+    bulk_free(&bulk);
+    stook_executor_destroy(executor);
+}
+
+/* --- combiners when runs are merged ------------------------------------------------------------ */
+
+static _Atomic(mr_run *) merging_run;
+
+static int merging_map(const struct mr_item *item, mr_emitter *out, void *user)
+{
+    SPIN_UNTIL(atomic_load(&merging_run) != NULL);
+    return bulk_map(item, out, user);
+}
+
+static int no_merge(struct mr_slice key, void *accumulator, size_t accumulator_size,
+                    struct mr_slice value, void *user)
+{
+    MUST(key.size == 10 && accumulator_size == value.size &&
+         is_aligned(mr_slice_of(accumulator, 1)));
+    (void)user;
+    return mr_run_state(atomic_load(&merging_run)) == MR_RUN_REDUCING ? 4242 : 0;
+}
+
+Test(mr_memory, B88_combiners_fail_when_runs_are_merged, .timeout = 60)
+{
+    stook_executor *executor = must_create(2);
+    struct mr_error error;
+    struct bulk bulk;
+    mr_run *run;
+
+    bulk_init(&bulk, 24000, 12000, 10, 1000);
+    bulk.job.map = merging_map;
+    bulk.job.combine = no_merge;
+    cr_assert_eq(mr_submit(executor, &bulk.job, &run, NULL), STOOK_OK);
+    atomic_store(&merging_run, run);
+    cr_assert_eq(mr_run_wait(run, STOOK_FOREVER, &error), STOOK_TASK_FAILED);
+    cr_assert_eq(error.code, 4242);
+    cr_assert_eq(error.phase, MR_PHASE_REDUCE);
+    cr_assert_not_null(strstr(error.message, "combine"));
+    mr_run_release(run);
     bulk_free(&bulk);
     stook_executor_destroy(executor);
 }

@@ -267,6 +267,23 @@ Test(mr_run, an_item_that_fails_is_tried_again_and_counts_once, .timeout = 60)
     stook_executor_destroy(executor);
 }
 
+Test(mr_run, B91_an_item_that_fails_is_not_tried_again_when_cancelled, .timeout = 60)
+{
+    stook_executor *executor = must_create(1);
+    static struct state state;
+    mr_run *run;
+
+    state = (struct state){.bad_every = 1, .bad_times = UINT32_MAX};
+    struct mr_job job = counting_job(&state);
+    job.attempts = UINT32_MAX;
+    cr_assert_eq(mr_submit(executor, &job, &run, NULL), STOOK_OK);
+    SPIN_UNTIL(atomic_load(&state.tries[0]) > 10 || atomic_load(&state.tries[ITEMS - 10]) > 10);
+    mr_run_cancel(run);
+    cr_assert_eq(mr_run_wait(run, STOOK_FOREVER, NULL), STOOK_CANCELLED);
+    mr_run_release(run);
+    stook_executor_destroy(executor);
+}
+
 Test(mr_run, items_that_fail_are_left_out_if_that_is_tolerated, .timeout = 60)
 {
     stook_executor *executor = must_create(3);

@@ -54,9 +54,7 @@ Test(mr_stream_input, B94_lines, .timeout = 120)
 {
     const struct mr_slice texts[] = {
         mr_slice_str("one\ntwo\r\nthree\n\n\nthis line is longer than many windows will be\r\n"),
-        mr_slice_str("no final newline"),
-        mr_slice_of("", 0),
-        mr_slice_str("\n"),
+        mr_slice_str("no final newline"), mr_slice_of("", 0), mr_slice_str("\n"),
         mr_slice_str("\xc3\xa4\xe2\x82\xac\n\xf0\x9f\x98\x80\n\n\xc3\xa4")};
     check_all(lines(), texts, COUNT_OF(texts));
 }
@@ -97,9 +95,9 @@ Test(mr_stream_input, B94_whole_sources, .timeout = 120)
 
 Test(mr_stream_input, B94_splitter, .timeout = 120)
 {
-    const struct mr_slice texts[] = {
-        mr_slice_of("\3abc\0\0\1x\12abcdefghij\0", 19), mr_slice_of("", 0), mr_slice_of("\0", 1),
-        mr_slice_of("\24abcdefghijklmnopqrst", 21)};
+    const struct mr_slice texts[] = {mr_slice_of("\3abc\0\0\1x\12abcdefghij\0", 19),
+                                     mr_slice_of("", 0), mr_slice_of("\0", 1),
+                                     mr_slice_of("\24abcdefghijklmnopqrst", 21)};
     struct mr_input input = lines();
     input.records = MR_RECORDS_SPLITTER;
     input.splitter = counted_splitter;
@@ -236,10 +234,9 @@ Test(mr_stream_input, many_small_sources, .timeout = 120)
     struct mr_slice empty = mr_slice_of("", 0);
     struct mr_slice coded = code_text(can_code(GZIP) ? GZIP : PLAIN_TEXT, mr_slice_str("a\nb"), 1);
     for (size_t i = 0; i < COUNT; i++) {
-        const struct mr_source made = {
-            .path = make_file(i % 3 == 0   ? empty
-                              : i % 3 == 1 ? coded
-                                           : mr_slice_str("a\nb"))};
+        const struct mr_source made = {.path = make_file(i % 3 == 0   ? empty
+                                                         : i % 3 == 1 ? coded
+                                                                      : mr_slice_str("a\nb"))};
         sources[i] = made;
         texts[i] = i % 3 == 0 ? empty : mr_slice_str("a\nb");
     }
