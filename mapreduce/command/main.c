@@ -15,6 +15,8 @@ struct subcommand {
 };
 
 static const struct subcommand subcommands[] = {
+    {"grep", command_grep, "print the lines that match"},
+    {"index", command_index, "tell where each word occurs"},
     {"wordcount", command_wordcount, "count the words of files"},
 };
 

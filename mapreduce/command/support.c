@@ -42,7 +42,7 @@ uint64_t command_parse_number(const char *option, const char *text, uint64_t mos
     return number;
 }
 
-uint64_t command_parse_size(const char *option, const char *text, uint64_t least)
+static uint64_t parse_size(const char *option, const char *text, uint64_t least)
 {
     static const char units[] = "KMG";
     char *end = NULL;
@@ -65,7 +65,29 @@ uint64_t command_parse_size(const char *option, const char *text, uint64_t least
     return (uint64_t)number << shift;
 }
 
-/* --- interruption and progress ---------------------------------------------------------------- */
+void command_options_init(struct command_options *options)
+{
+    *options = (struct command_options){.show_progress = isatty(STDERR_FILENO) == 1};
+}
+
+bool command_options_take(struct command_options *options, int option, const char *value)
+{
+    switch (option) {
+    case COMMAND_WORKERS:
+        options->workers = (unsigned)command_parse_number("--workers", value, STOOK_MAX_WORKERS);
+        return options->workers > 0;
+    case COMMAND_MEMORY_LIMIT:
+        options->memory_limit = parse_size("--memory-limit", value, MR_LEAST_MEMORY);
+        return options->memory_limit > 0;
+    case COMMAND_NO_PROGRESS:
+        options->show_progress = false;
+        return true;
+    default: /* getopt has complained */
+        return false;
+    }
+}
+
+/* --- running a job ---------------------------------------------------------------------------- */
 
 static volatile sig_atomic_t job_runs;
 static volatile sig_atomic_t interrupted;
@@ -86,155 +108,194 @@ void command_catch_interrupt(void)
     sigaction(SIGINT, &action, NULL);
 }
 
-void command_job_begins(void)
+stook_executor *command_start(const struct command_options *options)
 {
-    job_runs = 1;
+    struct stook_executor_options executor_options = STOOK_EXECUTOR_OPTIONS_INIT;
+    stook_executor *executor;
+
+    executor_options.workers = options->workers;
+    enum stook_status status = stook_executor_create(&executor_options, &executor);
+    if (status != STOOK_OK) {
+        command_complain("cannot start the workers: %s", stook_status_string(status));
+        return NULL;
+    }
+    return executor;
 }
 
-bool command_job_ended(void)
+/* Shows how far a run is. */
+static void show(const mr_run *run)
 {
-    job_runs = 0;
-    return interrupted != 0;
-}
+    bool reduces = mr_run_state(run) >= MR_RUN_SHUFFLING;
+    uint64_t done;
+    uint64_t not_done;
 
-int command_progress(bool show, const char *tag, uint64_t done, uint64_t not_done)
-{
-    if (show) {
+    if (mr_run_progress(run, reduces ? MR_PHASE_REDUCE : MR_PHASE_MAP, &done, &not_done) ==
+            STOOK_OK &&
+        done + not_done > 0) {
         /* Rounded down: 100 % is the end. */
         unsigned percent = (unsigned)((double)done / (double)(done + not_done) * 100);
-        fprintf(stderr, "\r%-8s%3u %%", tag, not_done ? percent : 100);
+        fprintf(stderr, "\r%-8s%3u %%", reduces ? "reduce" : "map", not_done ? percent : 100);
     }
-    return interrupted;
 }
 
-void command_progress_clear(bool show)
+static enum stook_status wait_for(mr_run *run, const struct command_options *options,
+                                  struct mr_error *error)
 {
-    if (show) {
+    const int64_t period_ns = 100000000; /* what Ctrl-C may take */
+    enum stook_status status;
+
+    do {
+        status = mr_run_wait(run, stook_deadline_after_ns(period_ns), error);
+        if (options->show_progress) {
+            show(run);
+        }
+        if (interrupted) {
+            mr_run_cancel(run);
+        }
+    } while (status == STOOK_TIMEOUT);
+    if (options->show_progress) {
         fprintf(stderr, "\r%13s\r", "");
     }
+    return status;
+}
+
+int command_run(stook_executor *executor, const struct command_options *options,
+                const struct mr_job *job, mr_result **ret_result)
+{
+    struct mr_job limited = *job;
+    struct mr_error error;
+    mr_run *run = NULL;
+
+    limited.memory_limit = options->memory_limit;
+    job_runs = 1;
+    enum stook_status status = mr_submit(executor, &limited, &run, &error);
+    if (status == STOOK_OK) {
+        status = wait_for(run, options, &error);
+    }
+    *ret_result = status == STOOK_OK ? mr_run_take_result(run) : NULL;
+    mr_run_release(run);
+    job_runs = 0;
+    if (interrupted) {
+        mr_result_destroy(*ret_result);
+        *ret_result = NULL;
+        return EXIT_INTERRUPTED;
+    }
+    if (status != STOOK_OK) {
+        command_complain("%s", error.message);
+        return EXIT_TROUBLE;
+    }
+    return EXIT_SUCCESS;
 }
 
 /* --- input ------------------------------------------------------------------------------------ */
 
-/* Reads all of a file from where it stands. Returns 0 or the exit status after a message. */
-static int read_all(int file, const char *name, struct mr_source *source, char **ret_buffer)
+static bool add_source(struct command_inputs *inputs, struct mr_source source)
 {
-    char *buffer = NULL;
-    size_t size = 0;
-    size_t capacity = 0;
-
-    for (;;) {
-        if (size == capacity) {
-            capacity = capacity ? capacity * 2 : 1 << 16;
-            char *bigger = realloc(buffer, capacity);
-            if (!bigger) {
-                free(buffer);
-                command_complain("cannot read '%s': out of memory", name);
-                return EXIT_TROUBLE;
-            }
-            buffer = bigger;
+    if (inputs->count == inputs->capacity) {
+        size_t capacity = inputs->capacity ? inputs->capacity * 2 : 16;
+        struct mr_source *bigger = realloc(inputs->sources, capacity * sizeof *bigger);
+        if (!bigger) {
+            command_complain("out of memory");
+            return false;
         }
-        ssize_t got = read(file, buffer + size, capacity - size);
-        if (got < 0 && errno == EINTR) {
-            continue;
-        }
-        if (got < 0) {
-            command_complain("cannot read '%s': %s", name, strerror(errno));
-            free(buffer);
-            return EXIT_TROUBLE;
-        }
-        if (got == 0) {
-            break;
-        }
-        size += (size_t)got;
+        inputs->sources = bigger;
+        inputs->capacity = capacity;
     }
-    source->text = mr_slice_of(buffer, size);
-    *ret_buffer = buffer;
-    return 0;
+    inputs->sources[inputs->count++] = source;
+    return true;
 }
 
-/* Can the library read it by name? It says itself what is wrong with a directory, or with a file
- * that is not there. Files of /proc and /sys tell no size, or a page that they do not fill. */
-static bool is_for_library(const struct stat *status)
-{
-    bool tells_no_size = status->st_blocks == 0 && status->st_size <= 4096;
-    return S_ISDIR(status->st_mode) || (S_ISREG(status->st_mode) && !tells_no_size);
-}
-
-/* Standard input is a file that stands at its begin, and can be opened by name: then it need not be
- * held in memory. */
+/* Standard input is a file that stands at its begin, and can be opened by name: then it can be read
+ * at several places at once. */
 static bool stdin_has_name(const char *name)
 {
     struct stat by_number;
     struct stat by_name;
 
-    return fstat(STDIN_FILENO, &by_number) == 0 && is_for_library(&by_number) &&
-           S_ISREG(by_number.st_mode) && lseek(STDIN_FILENO, 0, SEEK_CUR) == 0 &&
-           stat(name, &by_name) == 0 && by_number.st_dev == by_name.st_dev &&
-           by_number.st_ino == by_name.st_ino && access(name, R_OK) == 0;
+    return fstat(STDIN_FILENO, &by_number) == 0 && S_ISREG(by_number.st_mode) &&
+           lseek(STDIN_FILENO, 0, SEEK_CUR) == 0 && stat(name, &by_name) == 0 &&
+           by_number.st_dev == by_name.st_dev && by_number.st_ino == by_name.st_ino &&
+           access(name, R_OK) == 0;
 }
 
-/* Sets one source up. */
-static int input_open(const char *name, struct mr_source *source, char **ret_buffer)
+static bool add_standard_input(struct command_inputs *inputs)
 {
-    struct stat status;
+    struct mr_source source = {.path = NULL};
 
-    if (strcmp(name, "-") == 0) {
-        if (stdin_has_name("/dev/stdin")) {
-            source->path = "/dev/stdin";
-            lseek(STDIN_FILENO, 0, SEEK_END); /* read: a second "-" is empty */
-            return 0;
+    if (stdin_has_name("/dev/stdin")) {
+        source.path = "/dev/stdin";
+        lseek(STDIN_FILENO, 0, SEEK_END); /* read: a second "-" is empty */
+    } else if (inputs->standard_input < 0) {
+        inputs->standard_input = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
+        source.descriptor = inputs->standard_input;
+        if (source.descriptor < 0) {
+            command_complain("cannot read standard input: %s", strerror(errno));
+            return false;
         }
-        return read_all(STDIN_FILENO, "standard input", source, ret_buffer);
     }
-    if (stat(name, &status) == 0 && !is_for_library(&status)) {
-        int file = open(name, O_RDONLY | O_CLOEXEC);
-        if (file < 0) {
-            command_complain("cannot open '%s': %s", name, strerror(errno));
-            return EXIT_TROUBLE;
+    return add_source(inputs, source);
+}
+
+static bool add_file(struct command_inputs *inputs, const char *name)
+{
+    char message[256];
+    size_t count;
+    mr_tree *tree;
+
+    if (mr_tree_open(&name, 1, &tree, message, sizeof message) != STOOK_OK) {
+        command_complain("%s", message);
+        return false;
+    }
+    inputs->trees[inputs->tree_count++] = tree;
+    const struct mr_source *sources = mr_tree_sources(tree, &count);
+    for (size_t i = 0; i < count; i++) {
+        if (!add_source(inputs, sources[i])) {
+            return false;
         }
-        int failed = read_all(file, name, source, ret_buffer);
-        close(file);
-        return failed;
     }
-    source->path = name;
-    return 0;
+    return true;
 }
 
 int command_inputs_open(struct command_inputs *inputs, char *const *names, size_t count)
 {
-    static char standard_input[] = "-";
-    static char *const no_names[] = {standard_input};
-    int failed = 0;
+    bool is_added = true;
 
-    if (count == 0) {
-        names = no_names;
-        count = 1;
-    }
-    inputs->sources = calloc(count, sizeof *inputs->sources);
-    inputs->buffers = calloc(count, sizeof *inputs->buffers);
-    inputs->count = 0;
-    if (!inputs->sources || !inputs->buffers) {
+    *inputs = (struct command_inputs){.standard_input = -1};
+    inputs->trees = calloc(count + 1, sizeof(mr_tree *));
+    if (!inputs->trees) {
         command_complain("out of memory");
-        failed = EXIT_TROUBLE;
+        return EXIT_TROUBLE;
     }
-    while (!failed && inputs->count < count) {
-        size_t i = inputs->count++;
-        failed = input_open(names[i], &inputs->sources[i], &inputs->buffers[i]);
+    if (count == 0) {
+        is_added = add_standard_input(inputs);
     }
-    if (failed) {
+    for (size_t i = 0; i < count && is_added; i++) {
+        is_added =
+            strcmp(names[i], "-") == 0 ? add_standard_input(inputs) : add_file(inputs, names[i]);
+    }
+    if (!is_added) {
         command_inputs_close(inputs);
     }
-    return failed;
+    return is_added ? EXIT_SUCCESS : EXIT_TROUBLE;
 }
 
 void command_inputs_close(struct command_inputs *inputs)
 {
-    for (size_t i = 0; i < inputs->count; i++) {
-        free(inputs->buffers[i]);
+    for (size_t i = 0; i < inputs->tree_count; i++) {
+        mr_tree_close(inputs->trees[i]);
     }
-    free(inputs->buffers);
+    free(inputs->trees);
     free(inputs->sources);
+    if (inputs->standard_input >= 0) {
+        close(inputs->standard_input);
+    }
+}
+
+const char *command_source_name(const struct command_inputs *inputs, size_t source,
+                                const char *standard_input)
+{
+    const char *path = inputs->sources[source].path;
+    return path && strcmp(path, "/dev/stdin") != 0 ? path : standard_input;
 }
 
 /* --- output ----------------------------------------------------------------------------------- */
@@ -253,4 +314,15 @@ int command_finish_output(int status)
     }
     command_complain("write error: %s", strerror(errno));
     return EXIT_TROUBLE;
+}
+
+int command_print(stook_executor *executor, mr_result *result, mr_text_fn *fn, void *user)
+{
+    struct mr_error error;
+
+    if (mr_result_write_text(executor, result, STDOUT_FILENO, fn, user, &error) != STOOK_OK) {
+        command_complain("%s", error.message);
+        return EXIT_TROUBLE;
+    }
+    return command_finish_output(EXIT_SUCCESS);
 }
