@@ -80,7 +80,7 @@ STOOK_API struct mr_input mr_input_array(const void *items, size_t count, size_t
 /* Lines of texts: delimiters "\n". A "\r" before it is part of the record. */
 STOOK_API struct mr_input mr_input_text(const struct mr_source *sources, size_t count);
 
-/* Records of a fixed size. */
+/* Records of a fixed size. What may begin as gzip or zstd does by chance wants keep_compressed. */
 STOOK_API struct mr_input mr_input_fixed(const struct mr_source *sources, size_t count,
                                          size_t record_size);
 

@@ -24,8 +24,9 @@ struct mr_error;
 /* The number of pairs in a result. */
 STOOK_API uint64_t mr_result_count(const mr_result *result);
 
-/* Gives the next pair, in the job's order, valid until the next call on the result; false at the
- * end, and where a file cannot be read: mr_result_status() tells which. */
+/* Gives the next pair, in the job's order, valid until the next call on the result, its value
+ * aligned as uint64_t is; false at the end, and where a file cannot be read: mr_result_status()
+ * tells which. */
 STOOK_API bool mr_result_next(mr_result *result, struct mr_pair *ret_pair);
 
 /* STOOK_OK, or STOOK_IO or STOOK_NOMEM: not all pairs could be read. ret_error may be NULL. */

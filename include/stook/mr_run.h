@@ -72,7 +72,7 @@ struct mr_stats {
     uint64_t items;             /* mapped */
     uint64_t bytes;             /* of texts, behind decompression */
     uint64_t pairs;             /* emitted by mappers */
-    uint64_t distinct_keys;     /* after the shuffle */
+    uint64_t distinct_keys;     /* that were grouped: none if the job only maps */
     uint64_t largest_partition; /* its distinct keys */
     uint64_t results;           /* pairs in the result */
     uint64_t spills;            /* how often memory was written to files, and how much */

@@ -7,7 +7,8 @@
  *                -> mr_batch_result
  *
  * Threads: one mr_batch or mr_groups belongs to one thread at a time, but for mr_batch_progress()
- * and mr_batch_cancel(), which may be called from any thread meanwhile.
+ * and mr_batch_cancel(), which may be called from any thread meanwhile. They must be destroyed
+ * before the executor; a result may outlive it.
  */
 #ifndef STOOK_MR_STEPS_H
 #define STOOK_MR_STEPS_H
