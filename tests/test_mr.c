@@ -104,7 +104,7 @@ Test(mr, B76_article_example_as_a_text, .timeout = 60)
     stook_executor_destroy(executor);
 }
 
-/* --- B77: the oracle -------------------------------------------------------------------------- */
+/* --- B77, and B93 with one partition: the oracle ---------------------------------------------- */
 
 static bool oracle_round(stook_executor *executor, uint64_t *random, uint32_t partitions)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * A job whose executor is shut down ends with an error, and does not hang.
+ * A job whose executor is shut down ends with an error, and does not hang (B95).
  */
 #include "check.h"
 #include "mr_support.h"
