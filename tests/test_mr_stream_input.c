@@ -6,7 +6,7 @@
  */
 #define _POSIX_C_SOURCE 200809L
 #include "check.h"
-#include "mr_input_support.h"
+#include "mr_records.h"
 
 #include <errno.h>
 
