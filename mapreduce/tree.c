@@ -163,10 +163,10 @@ static int compare_entries(const void *a, const void *b)
     return strcmp(y->path, x->path);
 }
 
-static enum stook_status read_directory(struct walk *walk, const char *path, int flags)
+static enum stook_status read_directory(struct walk *walk, const char *path, bool is_below)
 {
     size_t first = walk->count;
-    int file = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | flags);
+    int file = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | (is_below ? O_NOFOLLOW : 0));
     DIR *directory = file >= 0 ? fdopendir(file) : NULL;
 
     if (!directory) {
@@ -174,7 +174,7 @@ static enum stook_status read_directory(struct walk *walk, const char *path, int
         if (file >= 0) {
             close(file);
         }
-        return fail(walk, path, code);
+        return is_below && code == ENOENT ? STOOK_OK : fail(walk, path, code); /* as above */
     }
     enum stook_status status = push_names(walk, path, directory);
     closedir(directory);
@@ -192,7 +192,7 @@ static enum stook_status walk_all(struct walk *walk)
     while (status == STOOK_OK && walk->count > 0) {
         struct entry entry = walk->stack[--walk->count];
         if (entry.is_directory) {
-            status = read_directory(walk, entry.path, O_NOFOLLOW);
+            status = read_directory(walk, entry.path, true);
             free(entry.path);
         } else if (!add_source(walk->tree, entry.path)) {
             status = fail_memory(walk);
@@ -208,7 +208,7 @@ static enum stook_status walk_path(struct walk *walk, const char *path)
     struct stat status;
 
     if (stat(path, &status) == 0 && S_ISDIR(status.st_mode)) {
-        enum stook_status walked = read_directory(walk, path, 0);
+        enum stook_status walked = read_directory(walk, path, false);
         return walked == STOOK_OK ? walk_all(walk) : walked;
     }
     char *copied = copy(path);

@@ -18,6 +18,7 @@
 static struct {
     atomic_long left;         /* calls until one fails; negative: none does */
     int code;                 /* the errno it fails with */
+    atomic_long names_left;   /* names looked up until one is gone; negative: none is */
     size_t most;              /* bytes that one write takes; 0: any number */
     int interrupted;          /* so many writes and polls are, each before it does something */
     bool is_zero;             /* writes take nothing */
@@ -27,7 +28,7 @@ static struct {
                                      synchronised; r: renamed */
     size_t logged;            /* less than sizeof log */
     void (*after_sync)(void); /* what somebody else does meanwhile; NULL: nothing */
-} files = {.left = -1};
+} files = {.left = -1, .names_left = -1};
 
 static inline bool file_call_fails(void)
 {
@@ -36,6 +37,15 @@ static inline bool file_call_fails(void)
         return true;
     }
     return false;
+}
+
+static inline bool name_is_gone(void)
+{
+    if (atomic_fetch_sub(&files.names_left, 1) == 0) {
+        errno = ENOENT;
+        return true;
+    }
+    return file_call_fails();
 }
 
 static inline void file_log(char what)
@@ -81,7 +91,7 @@ FILES_WRAP(int, open64, const char *path, int flags, ...)
 {
     mode_t mode = 0;
     FILES_MODE(&mode, flags);
-    return file_call_fails() ? -1 : __real_open64(path, flags, mode);
+    return name_is_gone() ? -1 : __real_open64(path, flags, mode);
 }
 
 FILES_WRAP(int, openat64, int directory, const char *path, int flags, ...)
@@ -99,7 +109,7 @@ FILES_WRAP(int, openat64, int directory, const char *path, int flags, ...)
 
 FILES_WRAP(int, fstatat64, int directory, const char *path, void *ret_stat, int flags)
 {
-    return file_call_fails() ? -1 : __real_fstatat64(directory, path, ret_stat, flags);
+    return name_is_gone() ? -1 : __real_fstatat64(directory, path, ret_stat, flags);
 }
 
 FILES_WRAP(void *, fdopendir, int file)

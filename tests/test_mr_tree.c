@@ -419,3 +419,32 @@ Test(mr_tree, memory_that_is_missing_leaves_nothing, .timeout = 60)
     remove_all(tree_made, COUNT_OF(tree_made));
     leave_directory(at);
 }
+
+/* What is removed while others are looked at was never there: a call that finds no more. */
+Test(mr_tree, what_is_removed_meanwhile_is_left_out, .timeout = 60)
+{
+    static const char *const paths[] = {"d"};
+    char *at = enter_directory();
+    unsigned misses = 0;
+    make_tree();
+    for (long number = 1;; number++) { /* not the directory that was asked for */
+        mr_tree *tree = NULL;
+        size_t count;
+        cr_assert_lt(number, MOST_PASSES);
+        atomic_store(&files.names_left, number);
+        enum stook_status status = mr_tree_open(paths, 1, &tree, NULL, 0);
+        const bool has_met = atomic_load(&files.names_left) < 0;
+        atomic_store(&files.names_left, -1);
+        cr_assert_eq(status, STOOK_OK);
+        mr_tree_sources(tree, &count);
+        cr_assert(has_met ? count < 4 : count == 4);
+        mr_tree_close(tree);
+        if (!has_met) {
+            break;
+        }
+        misses++;
+    }
+    cr_assert_eq(misses, 8); /* six names, two directories */
+    remove_all(tree_made, COUNT_OF(tree_made));
+    leave_directory(at);
+}
