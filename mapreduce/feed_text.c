@@ -163,9 +163,8 @@ static enum stook_status feed_source(struct mr__feeder *feeder, struct mr__windo
                                      struct mr_error *error)
 {
     struct mr__feed *feed = feeder->feed;
-    enum stook_status status =
-        mr__stream_open(&feeder->stream, &feed->job->input, feeder->split->source,
-                        feeder->split->end, feed->control, feed->wake[0], error);
+    enum stook_status status = mr__stream_open(&feeder->stream, &feed->job->input, feeder->split,
+                                               feed->control, feed->wake[0], error);
 
     if (status != STOOK_OK) {
         return mr__feed_fail(feed, error);

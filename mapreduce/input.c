@@ -248,10 +248,13 @@ static uint64_t splits_of(const struct mr_input *input, uint64_t size, uint64_t 
 }
 
 static struct mr__split *cut(struct mr__split *at, const struct mr_input *input, size_t source,
-                             uint64_t size, uint64_t chunk)
+                             const struct mr__look *look, uint64_t chunk)
 {
+    uint64_t size = look->size;
+
     if (input->sources && is_read(input, size)) {
-        *at = (struct mr__split){.way = MR_WAY_READ, .source = source, .end = size};
+        *at = (struct mr__split){
+            .way = MR_WAY_READ, .source = source, .end = size, .may_block = look->may_block};
         return at + 1;
     }
     for (uint64_t begin = 0; begin < size; begin += at++->end - begin) {
@@ -265,7 +268,7 @@ static struct mr__split *cut(struct mr__split *at, const struct mr_input *input,
     return at;
 }
 
-/* Looks at a source; *ret_size as in mr__plan. */
+/* Looks at a source. */
 static enum stook_status measure_source(struct mr__plan *plan, const struct mr_input *input,
                                         size_t index, struct mr_error *ret_error)
 {
@@ -277,7 +280,7 @@ static enum stook_status measure_source(struct mr__plan *plan, const struct mr_i
     if (status != STOOK_OK) {
         return status;
     }
-    plan->sizes[index] = look.size;
+    plan->looks[index] = look;
     plan->total += look.size != MR_SIZE_UNKNOWN ? look.size : 0;
     plan->is_fed = plan->is_fed || is_read(input, look.size);
     plan->may_block = plan->may_block || look.may_block;
@@ -295,8 +298,8 @@ static enum stook_status measure(struct mr__plan *plan, const struct mr_input *i
 {
     enum stook_status status = STOOK_OK;
 
-    plan->sizes = calloc(input->source_count + 1, sizeof *plan->sizes);
-    if (!plan->sizes) {
+    plan->looks = calloc(input->source_count + 1, sizeof *plan->looks);
+    if (!plan->looks) {
         return mr__error_plain(ret_error, STOOK_NOMEM, MR_PHASE_NONE);
     }
     for (size_t i = 0; status == STOOK_OK && i < input->source_count; i++) {
@@ -309,12 +312,13 @@ static enum stook_status cut_all(struct mr__plan *plan, const struct mr_input *i
                                  unsigned workers, struct mr_error *ret_error)
 {
     size_t sources = input->sources ? input->source_count : 1;
-    const uint64_t *sizes = input->sources ? plan->sizes : &plan->total;
+    const struct mr__look items = {.size = plan->total};
+    const struct mr__look *looks = input->sources ? plan->looks : &items;
     uint64_t chunk = whole_chunk(input, chunk_of(input, plan->total, workers));
     uint64_t count = 0;
 
     for (size_t i = 0; i < sources; i++) {
-        count += splits_of(input, sizes[i], chunk);
+        count += splits_of(input, looks[i].size, chunk);
     }
     if (count < SIZE_MAX / sizeof *plan->splits) {
         plan->splits = malloc((size_t)(count + 1) * sizeof *plan->splits);
@@ -324,7 +328,7 @@ static enum stook_status cut_all(struct mr__plan *plan, const struct mr_input *i
     }
     struct mr__split *at = plan->splits;
     for (size_t i = 0; i < sources; i++) {
-        at = cut(at, input, i, sizes[i], chunk);
+        at = cut(at, input, i, &looks[i], chunk);
     }
     plan->count = (size_t)count;
     return STOOK_OK;
@@ -375,7 +379,7 @@ enum stook_status mr__plan_make(struct mr__plan *plan, const struct mr_input *in
 void mr__plan_fini(struct mr__plan *plan)
 {
     free(plan->splits);
-    free(plan->sizes);
+    free(plan->looks);
     *plan = (struct mr__plan){0};
 }
 

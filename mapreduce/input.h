@@ -63,21 +63,28 @@ enum mr__way {
     MR_WAY_TAKE   /* what job.input.next or .result gives */
 };
 
+/* What a source is. */
+struct mr__look {
+    uint64_t size;  /* bytes; MR_SIZE_UNKNOWN: it is to be read from begin to end */
+    bool may_block; /* no regular file */
+};
+
 struct mr__split {
     enum mr__way way;
     size_t source;
     uint64_t begin;
     uint64_t end;
+    bool may_block; /* the source was no regular file when it was looked at */
 };
 
 struct mr__plan {
     struct mr__split *splits;
     size_t count;
-    uint64_t *sizes; /* of the sources, bytes, or MR_SIZE_UNKNOWN; NULL without sources */
-    uint64_t total;  /* items or bytes, as far as is known */
-    size_t window;   /* what is read or taken at a time: bytes, or items */
-    bool is_fed;     /* some splits are no ranges */
-    bool may_block;  /* reading may wait for somebody who writes */
+    struct mr__look *looks; /* at the sources; NULL: there are none */
+    uint64_t total;         /* items or bytes, as far as is known */
+    size_t window;          /* what is read or taken at a time: bytes, or items */
+    bool is_fed;            /* some splits are no ranges */
+    bool may_block;         /* reading may wait for somebody who writes */
     struct mr__cutter cutter;
 };
 
@@ -107,11 +114,6 @@ enum stook_status mr__source_error(struct mr_error *error, enum stook_status sta
 /* The emitter's phase fails with an error of its input. */
 void mr__input_fail(mr_emitter *out, const struct mr_error *error);
 
-struct mr__look {
-    uint64_t size;  /* MR_SIZE_UNKNOWN: it is to be read from begin to end */
-    bool may_block; /* no regular file */
-};
-
 /* What kind of source it is. Opens regular files only. */
 enum stook_status mr__source_look(const struct mr_source *source, size_t index,
                                   bool keep_compressed, struct mr__look *ret_look,
@@ -138,10 +140,10 @@ void mr__view_close(struct mr__view *view);
 
 struct mr__stream;
 
-/* Opens a source for reading once. limit: the bytes that it must have, which are read as they are;
- * or MR_SIZE_UNKNOWN. wake: readable when the control is stopped; -1: nobody can stop it. */
+/* Opens a split's source for reading once: the bytes that it must have, which are read as they are;
+ * or all there are. wake: readable when the control is stopped; -1: nobody can stop it. */
 enum stook_status mr__stream_open(struct mr__stream **ret_stream, const struct mr_input *input,
-                                  size_t index, uint64_t limit, const struct mr__control *control,
+                                  const struct mr__split *split, const struct mr__control *control,
                                   int wake, struct mr_error *error);
 
 /* Reads, and decompresses, at least 1 and up to `size` bytes; 0: the end. Blocks. */

@@ -64,7 +64,8 @@ static int open_file(const struct mr_source *source)
     return file;
 }
 
-static enum stook_status open_source(struct mr__stream *stream, struct mr_error *error)
+static enum stook_status open_source(struct mr__stream *stream, bool may_block,
+                                     struct mr_error *error)
 {
     const struct mr_source *source = stream->source;
     struct stat status;
@@ -83,13 +84,19 @@ static enum stook_status open_source(struct mr__stream *stream, struct mr_error 
                                 errno, NULL);
     }
     stream->may_block = !S_ISREG(status.st_mode);
+    if (stream->may_block && !may_block) { /* then nobody could wake who waits for it */
+        return mr__source_error(error, STOOK_IO, source, stream->index, MR_NO_OFFSET,
+                                "no regular file any more:", 0, NULL);
+    }
     return STOOK_OK;
 }
 
 enum stook_status mr__stream_open(struct mr__stream **ret_stream, const struct mr_input *input,
-                                  size_t index, uint64_t limit, const struct mr__control *control,
+                                  const struct mr__split *split, const struct mr__control *control,
                                   int wake, struct mr_error *error)
 {
+    size_t index = split->source;
+    uint64_t limit = split->end;
     const struct mr_source *source = &input->sources[index];
     struct mr__stream *stream = calloc(1, sizeof *stream);
 
@@ -104,7 +111,7 @@ enum stook_status mr__stream_open(struct mr__stream **ret_stream, const struct m
     stream->file = -1;
     stream->size = limit;
     stream->state = input->keep_compressed || limit != MR_SIZE_UNKNOWN ? PLAIN : AT_BEGIN;
-    enum stook_status status = open_source(stream, error);
+    enum stook_status status = open_source(stream, split->may_block, error);
     if (status != STOOK_OK) {
         mr__stream_close(stream);
         return status;

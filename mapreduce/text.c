@@ -151,7 +151,7 @@ void mr__map_text(const struct mr__plan *plan, const struct mr__split *split, mr
     struct mr__view view = {0};
     struct mr_error error;
     struct piece piece = {.source = source,
-                          .size = plan->sizes[split->source],
+                          .size = plan->looks[split->source].size,
                           .segment = out->segment,
                           .text = {.offset = split->begin - before, .source = split->source}};
     enum stook_status status;
