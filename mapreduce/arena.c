@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Chunks doubling in size up to a bound; what is larger gets a chunk of its own.
+ * Chunks that grow with what is there, up to a bound; what is larger gets a chunk of its own.
  */
 #include "arena.h"
 #include <assert.h>
@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FIRST_CHUNK = 4096, LARGEST_CHUNK = 1 << 20, ALIGNMENT = 8, SHARES = 128 };
+enum { FIRST_CHUNK = 4096, LARGEST_CHUNK = 1 << 20, ALIGNMENT = 8, SHARES = 128, PART = 8 };
 
 struct mr__arena_chunk {
     struct mr__arena_chunk *next;
@@ -60,7 +60,10 @@ void *mr__arena_alloc(struct mr__arena *arena, size_t size)
         }
         arena->next = chunk;
         arena->left = room;
-        arena->next_size = chunk_size < largest_chunk(arena) ? chunk_size * 2 : chunk_size;
+        /* there are many arenas, so only a small part of each may lie idle */
+        arena->next_size = chunk_size < largest_chunk(arena) && chunk_size * PART <= arena->bytes
+                               ? chunk_size * 2
+                               : chunk_size;
     }
     void *memory = arena->next;
     if (!memory) { /* size 0 in an arena without a chunk */
@@ -79,6 +82,23 @@ void *mr__arena_copy(struct mr__arena *arena, const void *data, size_t size)
         memcpy(copy, data, size);
     }
     return copy;
+}
+
+void mr__arena_join(struct mr__arena *arena, struct mr__arena *from)
+{
+    struct mr__arena_chunk **end = &from->chunks;
+
+    while (*end) {
+        end = &(*end)->next;
+    }
+    *end = arena->chunks;
+    arena->chunks = from->chunks;
+    arena->bytes += from->bytes;
+    if (from->left > arena->left) {
+        arena->next = from->next;
+        arena->left = from->left;
+    }
+    *from = (struct mr__arena){.budget = from->budget};
 }
 
 void mr__arena_fini(struct mr__arena *arena)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Memory that is given back all at once: keys and values of one segment or partition.
+ * Memory that is given back all at once: keys and values of one table.
  * One thread at a time.
  */
 #ifndef MR_ARENA_H
@@ -25,6 +25,9 @@ void *mr__arena_alloc(struct mr__arena *arena, size_t size);
 
 /* A copy of `size` bytes; data may be NULL when size is 0. Never NULL but without memory. */
 void *mr__arena_copy(struct mr__arena *arena, const void *data, size_t size);
+
+/* Takes over all that is in `from`, which is left empty; both have the same budget. */
+void mr__arena_join(struct mr__arena *arena, struct mr__arena *from);
 
 /* Empties it: it can be used again. */
 void mr__arena_fini(struct mr__arena *arena);

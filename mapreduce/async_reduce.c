@@ -152,6 +152,9 @@ static int reduce_task(void *arg, void **ret_value)
         reduce_runs(&groups->runs[partition], &out);
     } else {
         reduce_table(&groups->tables[partition], &out);
+        if (groups->is_consumed) {
+            mr__table_fini(&groups->tables[partition]);
+        }
     }
     mr__emitter_end(&out);
     mr__task_end(&out);

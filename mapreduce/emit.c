@@ -190,7 +190,7 @@ enum stook_status mr__emitter_flush(mr_emitter *out)
 
     segment->pending_count = 0;
     if (out->status == STOOK_OK && count > 0) {
-        struct mr__fold fold = mr__fold_of(out->job, &segment->arena);
+        struct mr__fold fold = mr__fold_of(out->job);
         enum stook_status status = segment->scatter.is_on
                                        ? mr__scatter_add(segment, segment->pending, count, &fold)
                                        : mr__table_add_many(segment->pending, count, &fold);
@@ -216,7 +216,7 @@ void mr__emitter_end(mr_emitter *out)
     if (out->phase == MR_PHASE_REDUCE) {
         relieve_at_end(out);
     } else if (mr__emitter_flush(out) == STOOK_OK && may_scatter(out)) {
-        struct mr__fold fold = mr__fold_of(out->job, &out->segment->arena);
+        struct mr__fold fold = mr__fold_of(out->job);
         if (!out->segment->scatter.is_on) {
             out->segment->scatter.looked += out->segment->pairs - out->pairs_before;
         }
@@ -263,7 +263,10 @@ static inline bool prepare(mr_emitter *out, struct mr_slice key, struct mr__pend
     slot->hash = (uint32_t)hash;
     ret_pending->table = &out->segment->tables[partition];
     if (ret_pending->table->capacity > 0 && !out->segment->scatter.is_on) {
-        __builtin_prefetch(mr__table_home(ret_pending->table, slot->hash), 1);
+        const struct mr__slot *home = mr__table_home(ret_pending->table, slot->hash);
+        __builtin_prefetch(home, 1);
+        /* a search goes into the next line more often than not */
+        __builtin_prefetch((const void *)((uintptr_t)home + 64), 1);
     }
     return true;
 }
@@ -283,7 +286,7 @@ static inline void set_value(struct mr__slot *slot, struct mr_slice value)
 static enum stook_status add_now(mr_emitter *out, const struct mr__pending *pending,
                                  struct mr_slice value)
 {
-    struct mr__fold fold = mr__fold_of(out->job, &out->segment->arena);
+    struct mr__fold fold = mr__fold_of(out->job);
     enum stook_status status = mr__table_add(pending->table, &fold, &pending->slot, value);
 
     if (status != STOOK_OK) {

@@ -82,11 +82,11 @@ struct mr_groups {
     _Atomic(unsigned) refs;
     struct mr__context *context; /* a reference */
     struct mr_job job;
-    struct mr__store store;   /* the arenas that keys and values are in */
+    struct mr__store store;
     struct mr__table *tables; /* one for each partition */
-    struct mr__arena *arenas; /* likewise, for what merging adds */
     uint32_t partitions;
     uint64_t count;
+    bool is_consumed; /* who reduces a table empties it: nobody reduces them again */
     struct mr__runs
         *runs; /* of each partition, instead of tables; NULL: nothing has been spilled */
 };

@@ -22,9 +22,10 @@ bool mr__segment_overflows(struct mr__context *context, const struct mr__segment
     if (!is_tight(context)) {
         return false;
     }
-    uint64_t bytes = segment->arena.bytes;
+    uint64_t bytes = 0;
     for (uint32_t i = 0; i < partitions; i++) {
-        bytes += segment->tables[i].capacity * sizeof *segment->tables[i].slots;
+        const struct mr__table *table = &segment->tables[i];
+        bytes += table->capacity * sizeof *table->slots + table->arena.bytes;
     }
     return bytes >= context->budget.limit / SHARES;
 }
@@ -199,15 +200,14 @@ enum stook_status mr__segment_spill(struct mr__context *context, const struct mr
         }
     }
     enum stook_status status = spill_begin(&spill, segment);
-    /* also after a failure: who gets the segment next must not find what the arena had */
+    /* also after a failure: who gets the segment next must find nothing */
     for (uint32_t i = 0; i < partitions; i++) {
         struct mr__table *table = &segment->tables[i];
         if (status == STOOK_OK && table->count > 0) {
             status = spill_table(&spill, table, &segment->runs[i]);
         }
-        mr__table_fini(table, &context->budget);
+        mr__table_fini(table);
     }
-    mr__arena_fini(&segment->arena);
     spill_end(&spill);
     return status;
 }

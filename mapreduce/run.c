@@ -86,6 +86,7 @@ static enum stook_status shuffle(mr_run *run, mr_batch *batch, mr_groups **ret_g
 static enum stook_status reduce(mr_run *run, mr_groups *groups, mr_batch **ret_batch)
 {
     set_state(run, MR_RUN_REDUCING);
+    groups->is_consumed = true;
     enum stook_status status =
         mr_async_reduce(run->context->executor, groups, ret_batch, &run->error);
 

@@ -49,12 +49,12 @@ static bool keep(struct mr__segment *segment, const struct mr__pending *pending)
 
     if (slot.key_size == MR_LONG_KEY) {
         slot.key.slice.data =
-            mr__arena_copy(&segment->arena, slot.key.slice.data, slot.key.slice.size);
+            mr__arena_copy(&pending->table->arena, slot.key.slice.data, slot.key.slice.size);
         if (!slot.key.slice.data) {
             return false;
         }
     }
-    struct mr__slot *to = take_slot(chunks, segment->arena.budget);
+    struct mr__slot *to = take_slot(chunks, segment->budget);
     if (to) {
         *to = slot;
     }
@@ -138,7 +138,7 @@ enum stook_status mr__scatter_gather(struct mr__scatter *scatter, uint32_t parti
         struct mr__scatter_chunk *chunk = scatter->chunks[partition];
         status = mr__table_absorb(table, fold, chunk->slots, chunk->count);
         scatter->chunks[partition] = chunk->next;
-        mr__deallocate(fold->arena->budget, chunk, chunk->size);
+        mr__deallocate(table->arena.budget, chunk, chunk->size);
     }
     return status;
 }

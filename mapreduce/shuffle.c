@@ -35,7 +35,7 @@ static void take_largest(const mr_groups *groups, uint32_t partition)
     }
     if (largest != &groups->tables[partition]) {
         groups->tables[partition] = *largest;
-        *largest = (struct mr__table){0};
+        *largest = (struct mr__table){.arena.budget = &groups->context->budget};
     }
 }
 
@@ -45,7 +45,7 @@ static int shuffle_task(void *arg, void **ret_value)
     mr_batch *batch = task->batch;
     const mr_groups *groups = batch->groups;
     uint32_t partition = batch->partitions[task->index];
-    struct mr__fold fold = mr__fold_of(&batch->job, &groups->arenas[partition]);
+    struct mr__fold fold = mr__fold_of(&batch->job);
     (void)ret_value;
 
     take_largest(groups, partition);
@@ -140,17 +140,14 @@ static mr_groups *groups_create(mr_batch *batch)
     stook_client_retain(groups->job.client);
     groups->partitions = batch->store.partitions;
     groups->tables = calloc(groups->partitions + 1, sizeof *groups->tables);
-    groups->arenas = calloc(groups->partitions + 1, sizeof *groups->arenas);
-    if (!groups->tables || !groups->arenas ||
-        !mr__store_init(&groups->store, batch->context, groups->partitions)) {
+    if (!groups->tables || !mr__store_init(&groups->store, batch->context, groups->partitions)) {
         stook_client_release(groups->job.client);
         free(groups->tables);
-        free(groups->arenas);
         free(groups);
         return NULL;
     }
     for (uint32_t i = 0; i < groups->partitions; i++) {
-        groups->arenas[i].budget = &batch->context->budget;
+        groups->tables[i].arena.budget = &batch->context->budget;
     }
     mr__store_move(&groups->store, &batch->store);
     batch->is_taken = true;
@@ -171,15 +168,13 @@ void mr__groups_release(mr_groups *groups)
         return;
     }
     for (uint32_t i = 0; i < groups->partitions; i++) {
-        mr__table_fini(&groups->tables[i], &groups->context->budget);
-        mr__arena_fini(&groups->arenas[i]);
+        mr__table_fini(&groups->tables[i]);
     }
     for (uint32_t i = 0; groups->runs && i < groups->partitions; i++) {
         mr__runs_fini(&groups->runs[i]);
     }
     free(groups->runs);
     free(groups->tables);
-    free(groups->arenas);
     mr__store_fini(&groups->store);
     free(groups);
 }

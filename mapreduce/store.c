@@ -28,7 +28,7 @@ static struct mr__segment *segment_create(const struct mr__store *store)
         return NULL;
     }
     atomic_init(&segment->done, 0);
-    segment->arena.budget = &store->context->budget;
+    segment->budget = &store->context->budget;
     segment->list.budget = &store->context->budget;
     if (partitions > 0) {
         segment->tables = calloc(partitions, sizeof *segment->tables);
@@ -36,13 +36,16 @@ static struct mr__segment *segment_create(const struct mr__store *store)
             free(segment);
             return NULL;
         }
+        for (uint32_t i = 0; i < partitions; i++) {
+            segment->tables[i].arena.budget = segment->budget;
+        }
     }
     return segment;
 }
 
 static void drop_buffer(struct mr__segment *segment)
 {
-    mr__deallocate(segment->arena.budget, segment->buffer, segment->buffer_size);
+    mr__deallocate(segment->budget, segment->buffer, segment->buffer_size);
     segment->buffer = NULL;
     segment->buffer_size = 0;
 }
@@ -50,18 +53,17 @@ static void drop_buffer(struct mr__segment *segment)
 static void segment_destroy(struct mr__segment *segment, uint32_t partitions)
 {
     for (uint32_t i = 0; segment->tables && i < partitions; i++) {
-        mr__table_fini(&segment->tables[i], segment->arena.budget);
+        mr__table_fini(&segment->tables[i]);
     }
     for (uint32_t i = 0; segment->runs && i < partitions; i++) {
         mr__runs_fini(&segment->runs[i]);
     }
-    mr__scatter_fini(&segment->scatter, partitions, segment->arena.budget);
+    mr__scatter_fini(&segment->scatter, partitions, segment->budget);
     free(segment->runs);
     mr__runs_fini(&segment->list_runs);
     free(segment->tables);
     drop_buffer(segment);
     mr__list_fini(&segment->list);
-    mr__arena_fini(&segment->arena);
     free(segment);
 }
 

@@ -10,7 +10,6 @@
 #include <stdint.h>
 #include <stook/mapreduce.h>
 #include <threads.h>
-#include "arena.h"
 #include "context.h"
 #include "list.h"
 #include "mr_platform.h"
@@ -32,7 +31,7 @@ struct mr__segment {
     struct mr__segment *next;      /* in all */
     struct mr__segment *next_free; /* in free */
     uint32_t rank;                 /* whose pairs it has */
-    struct mr__arena arena;
+    struct mr__budget *budget;
     struct mr__table *tables; /* one for each partition; NULL: a segment for lists */
     struct mr__list list;     /* of a map phase without tables */
     struct mr__scatter scatter;

@@ -37,10 +37,9 @@ struct mr_slice mr__slot_key(const struct mr__slot *slot)
                                          : mr_slice_of(slot->key.bytes, slot->key_size);
 }
 
-struct mr__fold mr__fold_of(const struct mr_job *job, struct mr__arena *arena)
+struct mr__fold mr__fold_of(const struct mr_job *job)
 {
-    struct mr__fold fold = {
-        .combine = job->combine, .keys = job->keys, .user = job->user, .arena = arena};
+    struct mr__fold fold = {.combine = job->combine, .keys = job->keys, .user = job->user};
 
     fold.folding = !job->combine                ? MR_FOLD_NONE
                    : job->combine == mr_sum_u64 ? MR_FOLD_SUM_U64
@@ -82,10 +81,13 @@ static struct mr__slot *find(const struct mr__table *table, const struct mr__slo
     }
 }
 
-void mr__table_fini(struct mr__table *table, struct mr__budget *budget)
+void mr__table_fini(struct mr__table *table)
 {
+    struct mr__budget *budget = table->arena.budget;
+
     mr__deallocate(budget, table->slots, table->capacity * sizeof *table->slots);
-    *table = (struct mr__table){0};
+    mr__arena_fini(&table->arena);
+    *table = (struct mr__table){.arena.budget = budget};
 }
 
 /* --- values ----------------------------------------------------------------------------------- */
@@ -223,16 +225,16 @@ static enum stook_status combine(struct mr__slot *slot, struct mr__fold *fold,
     return STOOK_OK;
 }
 
-static enum stook_status add_value(struct mr__slot *slot, struct mr__fold *fold,
-                                   struct mr_slice value)
+static enum stook_status add_value(struct mr__table *table, struct mr__fold *fold,
+                                   struct mr__slot *slot, struct mr_slice value)
 {
     if (fold->folding != MR_FOLD_NONE) {
         return combine(slot, fold, value);
     }
-    if (!make_list(slot, fold->arena)) {
+    if (!make_list(slot, &table->arena)) {
         return STOOK_NOMEM;
     }
-    struct mr__block *last = list_append(slot->value.last, fold->arena, value);
+    struct mr__block *last = list_append(slot->value.last, &table->arena, value);
     if (!last) {
         return STOOK_NOMEM;
     }
@@ -242,10 +244,10 @@ static enum stook_status add_value(struct mr__slot *slot, struct mr__fold *fold,
 
 /* The slot for a key; *ret_is_new: it was free and has the key now, but no value: it is not counted
  * until it has one. NULL without memory. */
-static struct mr__slot *obtain(struct mr__table *table, struct mr__fold *fold,
+static struct mr__slot *obtain(struct mr__table *table, const struct mr__fold *fold,
                                const struct mr__slot *key, bool *ret_is_new)
 {
-    if (table->count == table->limit && !mr__table_grow(table, fold->arena->budget)) {
+    if (table->count == table->limit && !mr__table_grow(table)) {
         return NULL;
     }
     struct mr__slot *slot = find(table, key, fold);
@@ -256,7 +258,7 @@ static struct mr__slot *obtain(struct mr__table *table, struct mr__fold *fold,
         slot->key = key->key;
         if (key->key_size == MR_LONG_KEY) {
             slot->key.slice.data =
-                mr__arena_copy(fold->arena, key->key.slice.data, key->key.slice.size);
+                mr__arena_copy(&table->arena, key->key.slice.data, key->key.slice.size);
             if (!slot->key.slice.data) {
                 return NULL;
             }
@@ -275,27 +277,49 @@ enum stook_status mr__table_add(struct mr__table *table, struct mr__fold *fold,
         return STOOK_NOMEM;
     }
     if (!is_new) {
-        return add_value(slot, fold, value);
+        return add_value(table, fold, slot, value);
     }
     if (fold->folding >= MR_FOLD_SUM_U64 && value.size != 8) {
         fold->failed_key = mr__slot_key(key);
         return STOOK_INVALID;
     }
-    if (!set_first_value(slot, fold->arena, value)) {
+    if (!set_first_value(slot, &table->arena, value)) {
         return STOOK_NOMEM;
     }
     table->count++;
     return STOOK_OK;
 }
 
-/* The same for a pair whose value is in its slot, and where sums of u64 are the usual case. */
-static inline enum stook_status add_pending(struct mr__pending *pending, struct mr__fold *fold)
+/* --- many pairs ------------------------------------------------------------------------------- */
+
+/* What is usual, and often, without a call. The values of pairs are in their slots. */
+
+static inline bool is_same_short(const struct mr__slot *a, const struct mr__slot *b)
+{
+    return a->hash == b->hash && a->key_size == b->key_size && a->key.words[0] == b->key.words[0] &&
+           a->key.words[1] == b->key.words[1];
+}
+
+/* find(), for a short key that is compared as bytes. */
+static inline struct mr__slot *find_short(const struct mr__table *table,
+                                          const struct mr__slot *wanted)
+{
+    const struct mr__slot *end = table->slots + table->capacity;
+    struct mr__slot *slot = mr__table_home(table, wanted->hash);
+
+    while (slot->value_kind != MR_VALUE_NONE && !is_same_short(slot, wanted)) {
+        slot = slot + 1 == end ? table->slots : slot + 1;
+    }
+    return slot;
+}
+
+/* Adds a number to the sum of a short key. */
+static inline enum stook_status add_number(struct mr__pending *pending, struct mr__fold *fold)
 {
     const struct mr__slot *wanted = &pending->slot;
     struct mr__table *table = pending->table;
 
-    if (fold->folding == MR_FOLD_SUM_U64 && !fold->keys && wanted->key_size != MR_LONG_KEY &&
-        wanted->value_kind == MR_VALUE_INLINE + 8) {
+    if (wanted->key_size != MR_LONG_KEY && wanted->value_kind == MR_VALUE_INLINE + 8) {
         const struct mr__slot *end = table->slots + table->capacity;
         for (struct mr__slot *slot = mr__table_home(table, wanted->hash); table->capacity > 0;
              slot = slot + 1 == end ? table->slots : slot + 1) {
@@ -307,15 +331,46 @@ static inline enum stook_status add_pending(struct mr__pending *pending, struct 
                 table->count++;
                 return STOOK_OK;
             }
-            if (slot->hash == wanted->hash && slot->key_size == wanted->key_size &&
-                slot->key.words[0] == wanted->key.words[0] &&
-                slot->key.words[1] == wanted->key.words[1]) {
+            if (is_same_short(slot, wanted)) {
                 slot->value.u64 += wanted->value.u64;
                 return STOOK_OK;
             }
         }
     }
     return mr__table_add(table, fold, wanted, slot_value(wanted));
+}
+
+/* Appends a value to those of a key, if they are like it, and there is room behind them. */
+static inline bool append_same(const struct mr__slot *slot, const struct mr__slot *from)
+{
+    struct mr__block *last = slot->value.last;
+
+    if (slot->value_kind != MR_VALUE_LIST || last->each == 0 ||
+        last->each != (size_t)from->value_kind - MR_VALUE_INLINE ||
+        last->capacity - last->used < sizeof from->value) {
+        return false;
+    }
+    memcpy(block_bytes(last) + last->used, &from->value, sizeof from->value);
+    last->used += sizeof from->value;
+    return true;
+}
+
+/* Puts a value to those of a short key. */
+static inline enum stook_status add_to_list(struct mr__pending *pending, struct mr__fold *fold)
+{
+    const struct mr__slot *wanted = &pending->slot;
+    struct mr__table *table = pending->table;
+
+    if (wanted->key_size == MR_LONG_KEY || table->count == table->limit) {
+        return mr__table_add(table, fold, wanted, slot_value(wanted));
+    }
+    struct mr__slot *slot = find_short(table, wanted);
+    if (slot->value_kind == MR_VALUE_NONE) {
+        *slot = *wanted;
+        table->count++;
+        return STOOK_OK;
+    }
+    return append_same(slot, wanted) ? STOOK_OK : add_value(table, fold, slot, slot_value(wanted));
 }
 
 enum { AHEAD = 8 }; /* pairs or slots */
@@ -328,28 +383,55 @@ static inline void prefetch_key(const struct mr__pending *pending)
     }
 }
 
+/* The values behind which it will be put. */
+static inline void prefetch_values(const struct mr__pending *pending)
+{
+    if (pending->slot.key_size != MR_LONG_KEY && pending->table->capacity > 0) {
+        const struct mr__slot *slot = find_short(pending->table, &pending->slot);
+        if (slot->value_kind == MR_VALUE_LIST) { /* few: in two lines at most */
+            __builtin_prefetch(slot->value.last, 1);
+            __builtin_prefetch(block_bytes(slot->value.last) + FIRST_BLOCK, 1);
+        }
+    }
+}
+
 enum stook_status mr__table_add_many(struct mr__pending pending[], size_t count,
                                      struct mr__fold *fold)
 {
     enum stook_status status = STOOK_OK;
 
+    if (fold->folding == MR_FOLD_NONE && !fold->keys) {
+        for (size_t i = 0; i < count && status == STOOK_OK; i++) {
+            if (i + AHEAD < count) {
+                prefetch_key(&pending[i + AHEAD]);
+                prefetch_values(&pending[i + AHEAD]);
+            }
+            status = add_to_list(&pending[i], fold);
+        }
+        return status;
+    }
+    bool is_sum = fold->folding == MR_FOLD_SUM_U64 && !fold->keys;
     for (size_t i = 0; i < count && status == STOOK_OK; i++) {
         if (i + AHEAD < count) {
             prefetch_key(&pending[i + AHEAD]);
         }
-        status = add_pending(&pending[i], fold);
+        status = is_sum ? add_number(&pending[i], fold)
+                        : mr__table_add(pending[i].table, fold, &pending[i].slot,
+                                        slot_value(&pending[i].slot));
     }
     return status;
 }
 
+/* --- many slots ------------------------------------------------------------------------------- */
+
 /* Puts the values of `from` to those of `slot`, which has the same key. */
-static enum stook_status merge_values(struct mr__slot *slot, struct mr__fold *fold,
-                                      struct mr__slot *from)
+static enum stook_status merge_values(struct mr__table *table, struct mr__fold *fold,
+                                      struct mr__slot *slot, struct mr__slot *from)
 {
     if (fold->folding != MR_FOLD_NONE || from->value_kind != MR_VALUE_LIST) {
-        return add_value(slot, fold, slot_value(from));
+        return add_value(table, fold, slot, slot_value(from));
     }
-    if (!make_list(slot, fold->arena)) {
+    if (!make_list(slot, &table->arena)) {
         return STOOK_NOMEM;
     }
     struct mr__block *first = slot->value.last->next;
@@ -371,7 +453,7 @@ enum stook_status mr__table_absorb(struct mr__table *table, struct mr__fold *fol
         if (moved->value_kind == MR_VALUE_NONE) {
             continue;
         }
-        if (table->count == table->limit && !mr__table_grow(table, fold->arena->budget)) {
+        if (table->count == table->limit && !mr__table_grow(table)) {
             return STOOK_NOMEM;
         }
         struct mr__slot *slot = find(table, moved, fold);
@@ -379,7 +461,7 @@ enum stook_status mr__table_absorb(struct mr__table *table, struct mr__fold *fol
             *slot = *moved;
             table->count++;
         } else {
-            status = merge_values(slot, fold, moved);
+            status = merge_values(table, fold, slot, moved);
         }
         if (status != STOOK_OK) {
             return status;
@@ -391,11 +473,9 @@ enum stook_status mr__table_absorb(struct mr__table *table, struct mr__fold *fol
 enum stook_status mr__table_merge(struct mr__table *table, struct mr__fold *fold,
                                   struct mr__table *from)
 {
+    mr__arena_join(&table->arena, &from->arena);
     enum stook_status status = mr__table_absorb(table, fold, from->slots, from->capacity);
-
-    if (status == STOOK_OK) {
-        mr__table_fini(from, fold->arena->budget);
-    }
+    mr__table_fini(from);
     return status;
 }
 

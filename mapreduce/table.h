@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * A hash table from key bytes to one folded value, or to a list of values. It holds what one task
- * (later: the shuffle) has seen of one partition. One thread at a time.
+ * A hash table from key bytes to one folded value, or to a list of values, and the memory of all
+ * that does not fit into its slots. It holds what one task (later: the shuffle) has seen of one
+ * partition. One thread at a time.
  */
 #ifndef MR_TABLE_H
 #define MR_TABLE_H
@@ -51,12 +52,13 @@ struct mr__slot {
     } value;
 };
 
-struct mr__table { /* all zero: empty */
+struct mr__table { /* all zero but arena.budget: empty */
     struct mr__slot *slots;
     size_t capacity;
     size_t count;
     size_t limit; /* so many keys may there be at this capacity */
     uint32_t key; /* odd; of its own hash */
+    struct mr__arena arena;
 };
 
 /* How equal keys become one. Those that the library knows are not called. */
@@ -68,12 +70,11 @@ struct mr__fold {
     mr_combine_fn *combine;
     const struct mr_keys *keys; /* NULL: as bytes */
     void *user;
-    struct mr__arena *arena;    /* for what does not fit into slots */
-    struct mr_slice failed_key; /* out: in an arena or slot that lives on */
+    struct mr_slice failed_key; /* out: in a table, or the caller's */
     int code;                   /* out: what combine returned, when that was not 0 */
 };
 
-struct mr__fold mr__fold_of(const struct mr_job *job, struct mr__arena *arena);
+struct mr__fold mr__fold_of(const struct mr_job *job);
 
 /* A pair on its way: a slot whose short key and value are in place; a long key's bytes are the
  * emitter's. */
@@ -91,7 +92,7 @@ static inline struct mr__slot *mr__table_home(const struct mr__table *table, uin
 }
 
 /* Makes room for more keys (table_grow.c). False without memory: then keys may be lost. */
-bool mr__table_grow(struct mr__table *table, struct mr__budget *budget);
+bool mr__table_grow(struct mr__table *table);
 
 /* Adds pairs, whose slots were prefetched, in order. Returns STOOK_OK; STOOK_NOMEM;
  * STOOK_TASK_FAILED (combine failed: fold->code, fold->failed_key); STOOK_INVALID (a value is not
@@ -104,16 +105,18 @@ enum stook_status mr__table_add_many(struct mr__pending pending[], size_t count,
 enum stook_status mr__table_add(struct mr__table *table, struct mr__fold *fold,
                                 const struct mr__slot *key, struct mr_slice value);
 
-/* Adds slots that are not free; keys and values stay in the arenas they are in. Returns as above. */
+/* Adds slots that are not free; what they point to is in the table's arena already. Returns as
+ * above. */
 enum stook_status mr__table_absorb(struct mr__table *table, struct mr__fold *fold,
                                    struct mr__slot slots[], size_t count);
 
-/* Moves all of `from` into `table`, leaving it empty; keys and values stay in the arenas they are
- * in. Returns as above. */
+/* Moves all of `from` into `table`, leaving it empty; keys and values stay where they are. Returns
+ * as above. */
 enum stook_status mr__table_merge(struct mr__table *table, struct mr__fold *fold,
                                   struct mr__table *from);
 
-void mr__table_fini(struct mr__table *table, struct mr__budget *budget);
+/* Empties it: it can be used again. */
+void mr__table_fini(struct mr__table *table);
 
 /* The key of a slot that is not free; points into the slot or an arena. */
 struct mr_slice mr__slot_key(const struct mr__slot *slot);

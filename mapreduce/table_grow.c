@@ -94,8 +94,9 @@ static bool spread(struct mr__table *table, size_t before)
 
 /* --- elsewhere -------------------------------------------------------------------------------- */
 
-static bool move(struct mr__table *table, size_t capacity, struct mr__budget *budget)
+static bool move(struct mr__table *table, size_t capacity)
 {
+    struct mr__budget *budget = table->arena.budget;
     struct mr__table larger = *table;
     size_t size = capacity * sizeof *larger.slots;
 
@@ -140,8 +141,9 @@ static size_t next_capacity(size_t capacity)
                : (more + HUGE_SLOTS - 1) & ~(size_t)(HUGE_SLOTS - 1); /* whole huge pages */
 }
 
-bool mr__table_grow(struct mr__table *table, struct mr__budget *budget)
+bool mr__table_grow(struct mr__table *table)
 {
+    struct mr__budget *budget = table->arena.budget;
     size_t before = table->capacity;
     size_t capacity = next_capacity(before);
     struct mr__slot *slots;
@@ -158,7 +160,7 @@ bool mr__table_grow(struct mr__table *table, struct mr__budget *budget)
         table->slots = slots;
         table->capacity = capacity;
         is_whole = spread(table, before);
-    } else if (!move(table, capacity, budget)) {
+    } else if (!move(table, capacity)) {
         return false;
     }
     table->limit = capacity / 8 * 7;

@@ -34,7 +34,7 @@ static bool buffer_reserve(struct piece *piece, size_t size)
     if (size <= segment->buffer_size) {
         return true;
     }
-    char *bigger = mr__reallocate(segment->arena.budget, segment->buffer, segment->buffer_size,
+    char *bigger = mr__reallocate(segment->budget, segment->buffer, segment->buffer_size,
                                   piece->text.size, size);
     if (!bigger) {
         return false;
