@@ -360,14 +360,20 @@ enum stook_status mr_emit(mr_emitter *out, struct mr_slice key, struct mr_slice 
     return out->status;
 }
 
-enum stook_status mr_emit_keys(mr_emitter *out, const struct mr_slice keys[], size_t count,
-                               struct mr_slice value)
+/* Emits the keys with values of `size` bytes that are `step` bytes apart. */
+static inline enum stook_status emit_keys(mr_emitter *out, const struct mr_slice keys[],
+                                          size_t count, const void *values, size_t size,
+                                          size_t step)
 {
     struct mr__segment *segment = out->segment;
+    const char *value = size > 0 ? values : "";
     bool has_long = false;
 
-    if (out->list || out->stage || value.size > MR_INLINE_VALUE) {
-        for (size_t i = 0; i < count && mr_emit(out, keys[i], value) == STOOK_OK; i++) {
+    if (out->list || out->stage || size > MR_INLINE_VALUE) {
+        for (size_t i = 0; i < count; i++) {
+            if (mr_emit(out, keys[i], mr_slice_of(value + i * step, size)) != STOOK_OK) {
+                break;
+            }
         }
         return out->status;
     }
@@ -380,13 +386,25 @@ enum stook_status mr_emit_keys(mr_emitter *out, const struct mr_slice keys[], si
         if (!prepare(out, keys[i], pending)) {
             return out->status;
         }
-        set_value(&pending->slot, value);
+        set_value(&pending->slot, mr_slice_of(value + i * step, size));
         has_long |= keys[i].size > MR_INLINE_KEY;
         if (++segment->pending_count == MR_PENDING && mr__emitter_flush(out) != STOOK_OK) {
             return out->status;
         }
     }
     return has_long ? mr__emitter_flush(out) : STOOK_OK;
+}
+
+enum stook_status mr_emit_keys(mr_emitter *out, const struct mr_slice keys[], size_t count,
+                               struct mr_slice value)
+{
+    return emit_keys(out, keys, count, value.data, value.size, 0);
+}
+
+enum stook_status mr_emit_keys_u64(mr_emitter *out, const struct mr_slice keys[], size_t count,
+                                   const uint64_t values[])
+{
+    return emit_keys(out, keys, count, values, sizeof *values, sizeof *values);
 }
 
 /* --- the mapper ------------------------------------------------------------------------------- */

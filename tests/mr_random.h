@@ -98,6 +98,7 @@ static inline int random_map(const struct mr_item *item, mr_emitter *out, void *
     struct spec *spec = user;
     struct emission emissions[MOST_EMITS];
     struct mr_slice keys[MOST_EMITS];
+    uint64_t numbers[MOST_EMITS];
     const uint64_t number = slice_u64(item->data);
     unsigned count = emissions_of(spec, number, emissions);
     const uint32_t tries = atomic_fetch_add(&spec->tries[number], 1) + 1;
@@ -106,12 +107,17 @@ static inline int random_map(const struct mr_item *item, mr_emitter *out, void *
 
     for (unsigned i = 0; i < count; i++) {
         keys[i] = emissions[i].pair.key;
+        numbers[i] = spec->values == VALUES_U64 ? slice_u64(emissions[i].pair.value) : 0;
     }
     if (!is_last && tries % 2 == 0) {
         count = (count + 1) / 2;
     }
     if (count > 0 && has_one_value(spec, number)) {
         if (mr_emit_keys(out, keys, count, emissions[0].pair.value) != STOOK_OK) {
+            return 1;
+        }
+    } else if (spec->values == VALUES_U64 && number % 2 == 0) {
+        if (mr_emit_keys_u64(out, keys, count, numbers) != STOOK_OK) {
             return 1;
         }
     } else {

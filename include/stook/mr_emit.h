@@ -81,6 +81,10 @@ STOOK_API enum stook_status mr_emit(mr_emitter *out, struct mr_slice key, struct
 STOOK_API enum stook_status mr_emit_keys(mr_emitter *out, const struct mr_slice keys[],
                                          size_t count, struct mr_slice value);
 
+/* The same with a number for each key. */
+STOOK_API enum stook_status mr_emit_keys_u64(mr_emitter *out, const struct mr_slice keys[],
+                                             size_t count, const uint64_t values[]);
+
 /* The value is a number of 8 bytes, as mr_sum_u64() and mr_sum_f64() add up. */
 static inline enum stook_status mr_emit_u64(mr_emitter *out, struct mr_slice key, uint64_t value)
 {
