@@ -7,7 +7,12 @@
 #include <stook/stream.h>
 #include "lines.h"
 
-enum { PIECE = 1 << 12, LOOK_AHEAD = 8 };
+enum {
+    FIRST_PIECE = 64, /* places */
+    LARGEST_PIECE = 1 << 12,
+    PIECE_BYTES = 1 << 18, /* what a piece should become: enough for a write, little for a cache */
+    LOOK_AHEAD = 8
+};
 
 static enum stook_status write_alone(mr_result *result, int descriptor, struct mr__form form,
                                      struct mr_error *error)
@@ -31,6 +36,7 @@ static enum stook_status write_alone(mr_result *result, int descriptor, struct m
 /* The lines of some places, and what went wrong. */
 struct piece {
     struct mr__places places;
+    uint64_t size; /* places that there were */
     struct mr__form form;
     struct mr_text lines; /* the buffer is kept from one use to the next */
     struct mr_error error;
@@ -43,6 +49,16 @@ struct pieces {
     struct piece all[LOOK_AHEAD + 2]; /* the stream's, one being written, one being asked for */
 };
 
+/* So many places as would have made PIECE_BYTES the last time, or not many more than then. */
+static uint64_t next_size(const struct piece *piece)
+{
+    uint64_t bytes = piece->lines.used + 1;
+    uint64_t size = piece->size ? piece->size * PIECE_BYTES / bytes : FIRST_PIECE;
+
+    size = piece->size && size > piece->size * 8 ? piece->size * 8 : size;
+    return size < 1 ? 1 : size > LARGEST_PIECE ? LARGEST_PIECE : size;
+}
+
 static bool next_piece(void *user, void **ret_item)
 {
     struct pieces *pieces = user;
@@ -52,7 +68,8 @@ static bool next_piece(void *user, void **ret_item)
         return false;
     }
     pieces->next = (pieces->next + 1) % (LOOK_AHEAD + 2);
-    piece->places = mr__places_split(&pieces->rest, PIECE);
+    piece->size = next_size(piece);
+    piece->places = mr__places_split(&pieces->rest, piece->size);
     *ret_item = piece;
     return true;
 }

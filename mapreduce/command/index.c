@@ -17,10 +17,7 @@
 
 #define WHITE_SPACE " \t\n\v\f\r"
 
-enum {
-    OFFSET_BITS = 44, /* of a place: files of up to 16 TiB */
-    MOST_NAME = 128   /* longer ones are put by themselves */
-};
+enum { OFFSET_BITS = 44 }; /* of a place: files of up to 16 TiB */
 #define MOST_SOURCES ((size_t)1 << (64 - OFFSET_BITS))
 
 /* --- the job ---------------------------------------------------------------------------------- */
@@ -32,15 +29,16 @@ static int map_words(const struct mr_item *item, mr_emitter *out, void *user)
     const uint64_t base = (uint64_t)item->source << OFFSET_BITS | item->index;
     struct mr_slice text = item->data;
     struct mr_slice words[SOME];
+    uint64_t places[SOME];
     enum stook_status status = STOOK_OK;
     size_t count;
     (void)user;
 
     while (status == STOOK_OK && (count = mr_find_words(&text, words, SOME)) > 0) {
-        for (size_t i = 0; i < count && status == STOOK_OK; i++) {
-            uint64_t offset = (uint64_t)((const char *)words[i].data - begin);
-            status = mr_emit_u64(out, words[i], base + offset);
+        for (size_t i = 0; i < count; i++) {
+            places[i] = base + (uint64_t)((const char *)words[i].data - begin);
         }
+        status = mr_emit_keys_u64(out, words, count, places);
     }
     return (int)status;
 }
@@ -66,20 +64,58 @@ static int sort_values(struct mr_slice word, mr_values *values, mr_emitter *out,
 
 /* --- output ----------------------------------------------------------------------------------- */
 
-/* Puts a number at `at`; gives where it ends. */
-static char *put_number(char *at, uint64_t number)
-{
-    char digits[20];
-    size_t count = 0;
+/* What is put together before it is handed on: a word may have millions of places. */
+struct line {
+    mr_text *text;
+    size_t used;
+    char bytes[1 << 12];
+};
 
-    do {
-        digits[count++] = (char)('0' + number % 10);
-        number /= 10;
-    } while (number > 0);
-    while (count > 0) {
-        *at++ = digits[--count];
+static bool hand_on(struct line *line)
+{
+    size_t used = line->used;
+
+    line->used = 0;
+    return mr_text_put(line->text, mr_slice_of(line->bytes, used));
+}
+
+static inline bool put(struct line *line, const char *data, size_t size)
+{
+    if (size > sizeof line->bytes - line->used && !hand_on(line)) {
+        return false;
     }
-    return at;
+    if (size > sizeof line->bytes) {
+        return mr_text_put(line->text, mr_slice_of(data, size));
+    }
+    memcpy(line->bytes + line->used, data, size);
+    line->used += size;
+    return true;
+}
+
+static inline bool put_number(struct line *line, uint64_t number)
+{
+    enum { MOST_DIGITS = 20 };
+    static const char pairs[] = "00010203040506070809101112131415161718192021222324"
+                                "25262728293031323334353637383940414243444546474849"
+                                "50515253545556575859606162636465666768697071727374"
+                                "75767778798081828384858687888990919293949596979899";
+    char digits[2 * MOST_DIGITS];
+    size_t begin = MOST_DIGITS;
+
+    for (; number >= 100; number /= 100) {
+        begin -= 2;
+        memcpy(digits + begin, pairs + 2 * (number % 100), 2);
+    }
+    begin -= 2;
+    memcpy(digits + begin, pairs + 2 * number, 2);
+    begin += number < 10;
+    if (sizeof line->bytes - line->used < MOST_DIGITS && !hand_on(line)) {
+        return false;
+    }
+    memcpy(line->bytes + line->used, digits + begin,
+           MOST_DIGITS); /* what is too much is replaced */
+    line->used += MOST_DIGITS - begin;
+    return true;
 }
 
 /* WORD<TAB>FILE:OFFSET,FILE:OFFSET...<newline> */
@@ -87,27 +123,26 @@ static int put_word(const struct mr_pair *pair, mr_text *text, void *user)
 {
     const struct command_inputs *inputs = user;
     const unsigned char *at = pair->value.data;
-    bool is_put = mr_text_put(text, pair->key);
+    size_t source = SIZE_MAX;
+    const char *name = "";
+    size_t name_size = 0;
+    struct line line; /* large: not all of it is to be set */
 
+    line.text = text;
+    line.used = 0;
+    bool is_put = mr_text_put(text, pair->key);
     for (size_t i = 0; i < pair->value.size && is_put; i += sizeof(uint64_t)) {
         uint64_t place = mr_slice_u64(mr_slice_of(at + i, sizeof place));
-        const char *name = command_source_name(inputs, (size_t)(place >> OFFSET_BITS), "-");
-        size_t size = strlen(name);
-        char some[MOST_NAME + 32] = {i == 0 ? '\t' : ','};
-        char *end = some + 1;
-        if (size <= MOST_NAME) {
-            memcpy(end, name, size);
-            end += size;
-        } else {
-            is_put = mr_text_put(text, mr_slice_of(some, 1)) &&
-                     mr_text_put(text, mr_slice_of(name, size));
-            end = some;
+        if (place >> OFFSET_BITS != source) {
+            source = (size_t)(place >> OFFSET_BITS);
+            name = command_source_name(inputs, source, "-");
+            name_size = strlen(name);
         }
-        *end++ = ':';
-        end = put_number(end, place & ((UINT64_C(1) << OFFSET_BITS) - 1));
-        is_put = is_put && mr_text_put(text, mr_slice_of(some, (size_t)(end - some)));
+        is_put = put(&line, i == 0 ? "\t" : ",", 1) && put(&line, name, name_size) &&
+                 put(&line, ":", 1) &&
+                 put_number(&line, place & ((UINT64_C(1) << OFFSET_BITS) - 1));
     }
-    return !(is_put && mr_text_put(text, mr_slice_of("\n", 1)));
+    return !(is_put && put(&line, "\n", 1) && hand_on(&line));
 }
 
 /* --- the command ------------------------------------------------------------------------------ */
