@@ -42,7 +42,7 @@ sys.path.insert(0, str(HERE / "mapreduce"))
 from cases import cases  # noqa: E402
 from chart import draw  # noqa: E402
 
-BUILD = Path(os.environ["STOOK_BUILD"])
+BUILD = Path(os.environ["STOOK_BUILD"]).resolve()
 SCRATCH = BUILD / "mapreduce-bench"
 CORES = len(os.sched_getaffinity(0))
 TABLE = "{:11}{:>8}{:>10}{:>10}{:>10}{:>10}{:>10}{:>8}"
@@ -86,7 +86,7 @@ class Row:
             done = subprocess.run([SCRATCH / "launch", report, *command], stdout=out,
                                   stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
                                   start_new_session=True, env={**os.environ, "LC_ALL": "C"},
-                                  check=False)
+                                  cwd=SCRATCH, check=False)
         if done.returncode == 3:
             sys.exit(f"mapreduce: {self.name()}: wrong result")
         if done.returncode not in (0, 1) or done.returncode and self.case.bench != "grep":
@@ -146,7 +146,7 @@ def build_programs():
     for package, flag in (("zlib", "-lz"), ("libzstd", "-lzstd")):
         if not subprocess.run(["pkg-config", "--exists", package], check=False).returncode:
             libraries.append(flag)
-    programs = {"stook": os.environ["STOOK"]}
+    programs = {"stook": str(Path(os.environ["STOOK"]).resolve())}
     for name, source, more in (("seq", "seq_wordcount.c", []), ("jobs", "jobs.c", libraries),
                                ("launch", "launch.c", [])):
         programs[name] = str(SCRATCH / name)
@@ -185,7 +185,7 @@ def measure(case, rows, programs, options, peaks):
         for row in rows:
             row.reason = str(error)
         return 0
-    names = {**programs, "file": path, "quarter": quarter_of(peaks, case.corpus)}
+    names = {**programs, "file": path and path.name, "quarter": quarter_of(peaks, case.corpus)}
     for _ in range(options.rounds):
         for row in rows:
             row.measure(names)
