@@ -110,7 +110,8 @@ static void reduce_groups(struct mr__group *group, mr_emitter *out)
     free(accumulator.bytes);
 }
 
-static void reduce_runs(const struct mr__runs *runs, mr_emitter *out)
+/* Reads runs that are not too many. */
+static void reduce_merged(const struct mr__runs *runs, mr_emitter *out)
 {
     struct mr__group group;
 
@@ -124,6 +125,27 @@ static void reduce_runs(const struct mr__runs *runs, mr_emitter *out)
         mr__segment_progress(out->segment, group.is_ahead);
     }
     mr__group_end(&group);
+}
+
+static void reduce_runs(const struct mr__runs *all, mr_emitter *out)
+{
+    struct mr__runs runs = {0};
+    struct mr_error error;
+    enum stook_status status = STOOK_NOMEM;
+
+    mr__error_plain(&error, status, MR_PHASE_REDUCE);
+    if (mr__runs_append(&runs, all)) { /* the groups may be reduced once more */
+        status = mr__runs_lessen(out->context, out->job, out->segment, false, &runs, out->control,
+                                 &error);
+    }
+    if (status == STOOK_OK) {
+        reduce_merged(&runs, out);
+    } else {
+        error.phase = MR_PHASE_REDUCE;
+        out->status = status;
+        mr__control_fail(out->control, &error);
+    }
+    mr__runs_fini(&runs);
 }
 
 /* --- the phase -------------------------------------------------------------------------------- */

@@ -43,6 +43,9 @@ enum stook_status mr__error_set(struct mr_error *error, enum stook_status status
 enum stook_status mr__error_plain(struct mr_error *error, enum stook_status status,
                                   enum mr_phase phase);
 
+/* Reading again what had been spilled failed like that; code: errno for STOOK_IO. */
+enum stook_status mr__error_read(struct mr_error *error, enum stook_status status, int code);
+
 enum { MR_KEY_TEXT = 96 };
 
 /* A path for messages: its end, if it is long, so that there is room for what went wrong. */

@@ -85,15 +85,14 @@ void mr__emitter_fail_plain(mr_emitter *out, enum stook_status status)
 
 void mr__emitter_fail_read(mr_emitter *out, enum stook_status status, int code)
 {
-    char reason[MR_REASON_TEXT];
     struct mr_error error;
 
     if (status != STOOK_IO) {
         mr__emitter_fail_plain(out, status);
         return;
     }
-    mr__error_set(&error, status, out->phase, code,
-                  "cannot read what exceeded the memory limit: %s", mr__reason_text(code, reason));
+    mr__error_read(&error, status, code);
+    error.phase = out->phase;
     fail(out, &error);
 }
 

@@ -79,6 +79,16 @@ enum stook_status mr__error_plain(struct mr_error *error, enum stook_status stat
     return mr__error_set(error, status, phase, 0, "%s", stook_status_string(status));
 }
 
+enum stook_status mr__error_read(struct mr_error *error, enum stook_status status, int code)
+{
+    char reason[MR_REASON_TEXT];
+
+    return status != STOOK_IO ? mr__error_plain(error, status, MR_PHASE_NONE)
+                              : mr__error_set(error, status, MR_PHASE_NONE, code,
+                                              "cannot read what exceeded the memory limit: %s",
+                                              mr__reason_text(code, reason));
+}
+
 const char *mr__path_text(const char *path, char text[MR_PATH_TEXT])
 {
     static const char cut[] = "...";

@@ -8,7 +8,7 @@
 #include <string.h>
 #include "order.h"
 
-enum { SMALLEST_BUFFER = 1 << 12, LARGEST_BUFFER = 1 << 18 };
+enum { SMALLEST_BUFFER = 1 << 12, LARGEST_BUFFER = 1 << 18, LEAST_AT_ONCE = 16 };
 
 struct mr__head {
     struct mr__reader reader;
@@ -16,10 +16,22 @@ struct mr__head {
     uint64_t prefix;
 };
 
+/* What the buffers of one merge may take together. */
+static uint64_t share_of_one(const struct mr__budget *budget)
+{
+    return budget->limit / 8 / budget->sharers;
+}
+
+size_t mr__merge_most(const struct mr__budget *budget)
+{
+    uint64_t most = share_of_one(budget) / SMALLEST_BUFFER;
+
+    return budget->limit == 0 ? SIZE_MAX : most < LEAST_AT_ONCE ? LEAST_AT_ONCE : (size_t)most;
+}
+
 size_t mr__merge_buffer(const struct mr__budget *budget, size_t count)
 {
-    uint64_t share = budget->limit > 0 && count > 0 ? budget->limit / 8 / budget->sharers / count
-                                                    : LARGEST_BUFFER;
+    uint64_t share = budget->limit > 0 && count > 0 ? share_of_one(budget) / count : LARGEST_BUFFER;
 
     share &= ~(uint64_t)(SMALLEST_BUFFER - 1);
     return share < SMALLEST_BUFFER  ? SMALLEST_BUFFER

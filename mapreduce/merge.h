@@ -37,6 +37,9 @@ void mr__merge_end(struct mr__merge *merge);
 /* Of the buffers for so many runs, that they fit into what the job may use. */
 size_t mr__merge_buffer(const struct mr__budget *budget, size_t count);
 
+/* So many runs may be merged at once. */
+size_t mr__merge_most(const struct mr__budget *budget);
+
 /* Have two keys the same group? */
 bool mr__is_same_key(const struct mr_job *job, struct mr_slice a, struct mr_slice b);
 

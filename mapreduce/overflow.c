@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * What a job does when its memory ends: a segment's tables, or a list, become sorted runs in a
- * file.
+ * file; and runs that are too many to be read at once become fewer.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -249,6 +249,53 @@ enum stook_status mr__list_spill(struct mr__context *context, const struct mr_jo
         status = end_run(&spill, runs);
     }
     mr__list_fini(list);
+    spill_end(&spill);
+    return status;
+}
+
+/* --- fewer of them ---------------------------------------------------------------------------- */
+
+/* Makes one run of the first `count`, behind the others. */
+static enum stook_status merge_first(struct spill *spill, bool by_pair, struct mr__runs *runs,
+                                     size_t count)
+{
+    struct mr__budget *budget = &spill->context->budget;
+    struct mr__merge merge;
+    struct mr_pair pair;
+
+    if (mr__merge_begin(&merge, &spill->job, budget, by_pair, runs->all, count,
+                        mr__merge_buffer(budget, count))) {
+        while (mr__merge_next(&merge, &pair)) {
+            mr__writer_add(&spill->writer, pair.key, pair.value);
+        }
+    }
+    enum stook_status status = merge.status;
+    int code = merge.code;
+    mr__merge_end(&merge);
+    if (status != STOOK_OK) {
+        return mr__error_read(spill->error, status, code);
+    }
+    runs->count -= count;
+    memmove(runs->all, runs->all + count, runs->count * sizeof *runs->all);
+    return end_run(spill, runs);
+}
+
+enum stook_status mr__runs_lessen(struct mr__context *context, const struct mr_job *job,
+                                  struct mr__segment *segment, bool by_pair, struct mr__runs *runs,
+                                  const struct mr__control *control, struct mr_error *ret_error)
+{
+    struct spill spill = {.context = context, .job = *job, .error = ret_error};
+    const size_t most = mr__merge_most(&context->budget);
+    enum stook_status status = STOOK_OK;
+
+    if (runs->count <= most) {
+        return STOOK_OK;
+    }
+    status = spill_begin(&spill, segment);
+    while (status == STOOK_OK && runs->count > most && !(control && mr__control_stopped(control))) {
+        size_t too_many = runs->count - most + 1; /* each merge leaves one in place of all */
+        status = merge_first(&spill, by_pair, runs, too_many < most ? too_many : most);
+    }
     spill_end(&spill);
     return status;
 }

@@ -162,7 +162,7 @@ static enum stook_status take_runs(mr_result *result, const struct mr__result_so
     if (!is_kept) {
         return mr__error_plain(ret_error, STOOK_NOMEM, MR_PHASE_REDUCE);
     }
-    if (result->runs.count == 0 || result->list_count == 0) {
+    if (result->runs.count == 0) {
         return STOOK_OK;
     }
     segment = mr__store_lease(source->store, 0);
@@ -174,6 +174,10 @@ static enum stook_status take_runs(mr_result *result, const struct mr__result_so
             status = mr__list_spill(result->context, &result->job, segment, &result->lists[i],
                                     &result->runs, ret_error);
         }
+    }
+    if (status == STOOK_OK && result->job.order != MR_ORDER_NONE) {
+        status = mr__runs_lessen(result->context, &result->job, segment, true, &result->runs, NULL,
+                                 ret_error);
     }
     mr__store_return(source->store, segment);
     if (status != STOOK_OK && ret_error) {
@@ -306,14 +310,11 @@ uint64_t mr_result_count(const mr_result *result)
 
 enum stook_status mr_result_status(const mr_result *result, struct mr_error *ret_error)
 {
-    char reason[MR_REASON_TEXT];
-
-    if (result->status == STOOK_IO) {
-        mr__error_set(ret_error, STOOK_IO, MR_PHASE_OUTPUT, result->code,
-                      "cannot read what exceeded the memory limit: %s",
-                      mr__reason_text(result->code, reason));
-    } else if (result->status != STOOK_OK) {
-        mr__error_plain(ret_error, result->status, MR_PHASE_OUTPUT);
+    if (result->status != STOOK_OK) {
+        mr__error_read(ret_error, result->status, result->code);
+        if (ret_error) {
+            ret_error->phase = MR_PHASE_OUTPUT;
+        }
     }
     return result->status;
 }

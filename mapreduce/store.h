@@ -11,6 +11,7 @@
 #include <stook/mapreduce.h>
 #include <threads.h>
 #include "context.h"
+#include "control.h"
 #include "list.h"
 #include "mr_platform.h"
 #include "scatter.h"
@@ -94,6 +95,13 @@ bool mr__list_overflows(struct mr__context *context, const struct mr__list *list
 bool mr__runs_add(struct mr__runs *runs, const struct mr__run *run);
 bool mr__runs_append(struct mr__runs *runs, const struct mr__runs *from);
 void mr__runs_fini(struct mr__runs *runs);
+
+/* Merges runs, which are sorted by key or, if by_pair, in the job's order, until they can be read at
+ * once; or until the control (NULL is allowed) says stop. The segment's file takes them. Returns
+ * STOOK_OK; STOOK_IO; STOOK_NOMEM: the error is filled. */
+enum stook_status mr__runs_lessen(struct mr__context *context, const struct mr_job *job,
+                                  struct mr__segment *segment, bool by_pair, struct mr__runs *runs,
+                                  const struct mr__control *control, struct mr_error *ret_error);
 
 /* Makes a run, sorted by key, of each table that is not empty, and empties the segment. Returns
  * STOOK_OK; STOOK_IO; STOOK_NOMEM: the error is filled. */

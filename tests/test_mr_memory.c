@@ -88,6 +88,28 @@ Test(mr_memory, values_of_one_key_are_streamed, .timeout = 60)
     stook_executor_destroy(executor);
 }
 
+/* More runs than the limit has buffers for are merged by and by: of the groups, and of an ordered
+ * result. */
+Test(mr_memory, thousands_of_runs, .timeout = 120)
+{
+    enum { ITEMS = 120000, WORKERS = 8, SIZE = 1000 };
+    for (int i = 0; i < 3; i++) {
+        stook_executor *executor = must_create(WORKERS);
+        struct mr_stats stats;
+        struct bulk bulk;
+        bulk_init(&bulk, ITEMS, ITEMS / 2, 10, SIZE);
+        bulk.job.partitions = WORKERS;
+        bulk.job.order = i == 0 ? MR_ORDER_NONE : MR_ORDER_KEY;
+        bulk.job.reduce = i == 2 ? NULL : each_reduce;
+        mr_result *result = bulk_run(executor, &bulk, &stats);
+        cr_assert_eq(mr_result_count(result), ITEMS);
+        cr_assert_leq(stats.peak_memory, MR_LEAST_MEMORY);
+        mr_result_destroy(result);
+        stook_executor_destroy(executor);
+        bulk_free(&bulk);
+    }
+}
+
 static int first_reduce(struct mr_slice key, mr_values *values, mr_emitter *out, void *user)
 {
     struct mr_slice value;

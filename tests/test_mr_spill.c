@@ -59,11 +59,11 @@ static enum stook_status run_and_read(stook_executor *executor, const struct bul
 /* --- writes and reads -------------------------------------------------------------------------- */
 
 /* Fails at the first, second, fourth ... call, until none of them does. */
-static void each_call_fails(struct failing_calls *calls, struct bulk *bulk, int code, int told,
-                            unsigned least_failures)
+static void each_call_fails(struct failing_calls *calls, unsigned workers, struct bulk *bulk,
+                            int code, int told, unsigned least_failures)
 {
     const long blocks_before = atomic_load(&blocks);
-    stook_executor *executor = must_create(2);
+    stook_executor *executor = must_create(workers);
     unsigned failures = 0;
     enum stook_status status;
     long number = 0;
@@ -97,10 +97,10 @@ Test(mr_spill, every_write_may_find_the_disk_full, .timeout = 120)
     struct bulk bulk;
 
     spilling_bulk(&bulk);
-    each_call_fails(&spill_writes, &bulk, ENOSPC, ENOSPC, 20);
-    each_call_fails(&spill_writes, &bulk, 0, ENOSPC, 20);
+    each_call_fails(&spill_writes, 2, &bulk, ENOSPC, ENOSPC, 20);
+    each_call_fails(&spill_writes, 2, &bulk, 0, ENOSPC, 20);
     bulk.job.reduce = NULL; /* lists */
-    each_call_fails(&spill_writes, &bulk, EIO, EIO, 20);
+    each_call_fails(&spill_writes, 2, &bulk, EIO, EIO, 20);
     bulk_free(&bulk);
 }
 
@@ -109,14 +109,28 @@ Test(mr_spill, every_read_may_fail, .timeout = 120)
     struct bulk bulk;
 
     spilling_bulk(&bulk);
-    each_call_fails(&spill_reads, &bulk, EIO, EIO, 10);
-    each_call_fails(&spill_reads, &bulk, 0, EIO, 10); /* it has become shorter */
+    each_call_fails(&spill_reads, 2, &bulk, EIO, EIO, 10);
+    each_call_fails(&spill_reads, 2, &bulk, 0, EIO, 10); /* it has become shorter */
     bulk.job.reduce = NULL;
     bulk.job.combine = fuzz_combine;
     bulk.value_size = sizeof(struct digest);
     bulk.key_size = 1000;
     bulk.keys = bulk.count;
-    each_call_fails(&spill_reads, &bulk, EIO, EIO, 10);
+    each_call_fails(&spill_reads, 2, &bulk, EIO, EIO, 10);
+    bulk_free(&bulk);
+}
+
+/* The same where runs are too many to be merged at once. */
+Test(mr_spill, calls_may_fail_while_runs_become_fewer, .timeout = 120)
+{
+    struct bulk bulk;
+
+    bulk_init(&bulk, 30000, 15000, 10, 1000);
+    bulk.job.partitions = 1;
+    bulk.job.reduce = each_reduce;
+    bulk.job.order = MR_ORDER_KEY;
+    each_call_fails(&spill_writes, 16, &bulk, ENOSPC, ENOSPC, 20);
+    each_call_fails(&spill_reads, 16, &bulk, EIO, EIO, 20);
     bulk_free(&bulk);
 }
 
