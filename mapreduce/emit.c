@@ -182,12 +182,31 @@ static void relieve(mr_emitter *out)
     }
 }
 
+/* Gives a table that is crowded a hash of its own. Without memory that is tried again when the next
+ * key comes. */
+static void thin_out(mr_emitter *out, const struct mr__fold *fold)
+{
+    if (fold->crowded) {
+        out->segment->has_keyed |= mr__table_rekey(fold->crowded);
+    }
+}
+
+/* Gives a pair the hash that its table has. */
+static void apply_key(struct mr__pending *pending)
+{
+    struct mr__slot *slot = &pending->slot;
+    slot->hash = mr__table_hash(pending->table, mr__slot_key(slot), slot->hash);
+}
+
 enum stook_status mr__emitter_flush(mr_emitter *out)
 {
     struct mr__segment *segment = out->segment;
     unsigned count = segment->pending_count;
 
     segment->pending_count = 0;
+    for (unsigned i = 0; segment->has_keyed && i < count; i++) {
+        apply_key(&segment->pending[i]);
+    }
     if (out->status == STOOK_OK && count > 0) {
         struct mr__fold fold = mr__fold_of(out->job);
         enum stook_status status = segment->scatter.is_on
@@ -196,6 +215,7 @@ enum stook_status mr__emitter_flush(mr_emitter *out)
         if (status != STOOK_OK) {
             fail_add(out, status, &fold);
         }
+        thin_out(out, &fold);
     }
     if (out->context->budget.limit > 0) {
         relieve(out);
@@ -282,17 +302,21 @@ static inline void set_value(struct mr__slot *slot, struct mr_slice value)
 }
 
 /* A pair that is not kept until it is added with others: a long key or value is the caller's. */
-static enum stook_status add_now(mr_emitter *out, const struct mr__pending *pending,
+static enum stook_status add_now(mr_emitter *out, struct mr__pending *pending,
                                  struct mr_slice value)
 {
     struct mr__fold fold = mr__fold_of(out->job);
+    if (out->segment->has_keyed) {
+        apply_key(pending);
+    }
     enum stook_status status = mr__table_add(pending->table, &fold, &pending->slot, value);
 
     if (status != STOOK_OK) {
         fail_add(out, status, &fold);
-    } else if (out->context->budget.limit > 0) {
+    } else if (out->context->budget.limit > 0 || fold.crowded) {
         mr__emitter_flush(out);
     }
+    thin_out(out, &fold);
     return out->status;
 }
 

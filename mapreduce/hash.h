@@ -3,13 +3,15 @@
  * mr_hash() of short keys, inline: 16 bytes at a time through a folded 64 x 64 -> 128 bit
  * multiplication, the construction of Wang Yi's wyhash. It decides partitions, so its values are
  * part of the interface: bytes are read as little-endian whatever the machine, and nothing may ever
- * change them. It does not resist keys that were crafted to collide.
+ * change them. It does not resist keys that were crafted to collide; tables that get such do with
+ * mr__hash_keyed().
  */
 #ifndef MR_HASH_H
 #define MR_HASH_H
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stook/mr_bytes.h>
 #include <string.h>
 
 #define MR_HASH_K0 UINT64_C(0x9e3779b97f4a7c15) /* 2^64 / golden ratio */
@@ -120,5 +122,8 @@ static inline uint64_t mr__hash_words(const uint64_t words[2], size_t size)
     return mr__hash_fold(MR_HASH_K2 ^ (uint64_t)size,
                          mr__hash_fold(words[0] ^ MR_HASH_K1, words[1] ^ MR_HASH_K0));
 }
+
+/* A hash that nobody can foresee who does not know the secret (keyed_hash.c); slower. */
+uint64_t mr__hash_keyed(const uint64_t secret[2], struct mr_slice key);
 
 #endif

@@ -13,6 +13,9 @@
 #include <stook/clock.h>
 #include <string.h>
 #include <sys/mman.h>
+#if defined __linux__
+#include <sys/random.h>
+#endif
 
 enum { LEAVES = (int)(MR_HUGE / MR_LEAF), MOST_SPARES = 32 };
 
@@ -24,11 +27,24 @@ struct mr__region {
     char *memory;  /* MR_HUGE bytes */
 };
 
+/* From the system; if it has none to give, from what is at least hard to know. */
+static void make_secret(struct mr__budget *budget)
+{
+#if defined __linux__
+    if (getrandom(budget->secret, sizeof budget->secret, GRND_NONBLOCK) ==
+        (ssize_t)sizeof budget->secret) {
+        return;
+    }
+#endif
+    budget->secret[0] = (uint64_t)stook_now_ns();
+    budget->secret[1] = (uintptr_t)budget;
+}
+
 bool mr__budget_init(struct mr__budget *budget, uint64_t limit, unsigned sharers)
 {
     budget->limit = limit;
     budget->sharers = sharers;
-    budget->seed = (uint64_t)stook_now_ns() ^ (uintptr_t)budget;
+    make_secret(budget);
     budget->regions = NULL;
     budget->spare = NULL;
     budget->spares = 0;

@@ -14,9 +14,9 @@
 struct mr__region;
 
 struct mr__budget {
-    uint64_t limit;   /* constant; bytes, 0: none */
-    uint64_t seed;    /* constant; of the tables' own hashes */
-    unsigned sharers; /* constant; tasks that may use it at once */
+    uint64_t limit;     /* constant; bytes, 0: none */
+    uint64_t secret[2]; /* constant; of the tables' own hashes */
+    unsigned sharers;   /* constant; tasks that may use it at once */
     _Atomic(uint64_t) used;
     _Atomic(uint64_t) peak;
     mtx_t mutex; /* guards the rest */

@@ -61,6 +61,12 @@ static bool keep(struct mr__segment *segment, const struct mr__pending *pending)
     return to != NULL;
 }
 
+/* One key of SAMPLE, and nobody knows which. */
+static bool is_sampled(const struct mr__pending *pending)
+{
+    return (pending->slot.hash * pending->table->key >> 13) % SAMPLE == 0;
+}
+
 enum stook_status mr__scatter_add(struct mr__segment *segment, struct mr__pending pending[],
                                   size_t count, struct mr__fold *fold)
 {
@@ -70,7 +76,7 @@ enum stook_status mr__scatter_add(struct mr__segment *segment, struct mr__pendin
     for (size_t i = 0; i < count && status == STOOK_OK; i++) {
         const struct mr__slot *slot = &pending[i].slot;
         bool is_right = !is_sum || slot->value_kind == MR_VALUE_INLINE + 8;
-        if (slot->hash % SAMPLE != 0 && is_right) {
+        if (!is_sampled(&pending[i]) && is_right) {
             status = keep(segment, &pending[i]) ? STOOK_OK : STOOK_NOMEM;
         } else {
             segment->scatter.looked++;
@@ -90,6 +96,7 @@ static enum stook_status gather_all(struct mr__segment *segment, uint32_t partit
     segment->scatter.is_on = false;
     for (uint32_t i = 0; i < partitions && status == STOOK_OK; i++) {
         status = mr__scatter_gather(&segment->scatter, i, &segment->tables[i], fold);
+        segment->has_keyed |= segment->tables[i].is_keyed;
     }
     return status;
 }

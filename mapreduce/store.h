@@ -41,6 +41,7 @@ struct mr__segment {
     struct mr__runs list_runs; /* the same of the list */
     struct mr__pending pending[MR_PENDING];
     unsigned pending_count;
+    bool has_keyed; /* a table with a hash of its own, perhaps: pairs that are pending have not */
     uint64_t pairs; /* emitted */
     char *buffer;   /* for reading texts */
     size_t buffer_size;

@@ -81,6 +81,42 @@ static struct mr__slot *find(const struct mr__table *table, const struct mr__slo
     }
 }
 
+/* --- keys that were crafted ------------------------------------------------------------------- */
+
+/* Searches so long are rare in a table that is nearly full, and usual where hashes are equal. */
+enum { LONG_SEARCH = 512, /* slots */ CROWD = 64 /* keys of one hash */ };
+
+static size_t distance_from_home(const struct mr__table *table, const struct mr__slot *slot)
+{
+    const struct mr__slot *home = mr__table_home(table, slot->hash);
+    return (size_t)(slot >= home ? slot - home : slot + table->capacity - home);
+}
+
+static void look_for_crowd(struct mr__table *table, const struct mr__slot *slot,
+                           struct mr__fold *fold)
+{
+    const struct mr__slot *end = table->slots + table->capacity;
+    const struct mr__slot *at = mr__table_home(table, slot->hash);
+    size_t equal = 0;
+
+    for (; at != slot; at = at + 1 == end ? table->slots : at + 1) {
+        equal += at->hash == slot->hash;
+    }
+    if (equal > CROWD && !fold->keys && !table->is_keyed) {
+        fold->crowded = table;
+    }
+}
+
+/* Counts a key that has got its slot and its value. */
+static inline void count_key(struct mr__table *table, const struct mr__slot *slot,
+                             struct mr__fold *fold)
+{
+    table->count++;
+    if (distance_from_home(table, slot) > LONG_SEARCH) {
+        look_for_crowd(table, slot, fold);
+    }
+}
+
 void mr__table_fini(struct mr__table *table)
 {
     struct mr__budget *budget = table->arena.budget;
@@ -286,7 +322,7 @@ enum stook_status mr__table_add(struct mr__table *table, struct mr__fold *fold,
     if (!set_first_value(slot, &table->arena, value)) {
         return STOOK_NOMEM;
     }
-    table->count++;
+    count_key(table, slot, fold);
     return STOOK_OK;
 }
 
@@ -328,7 +364,7 @@ static inline enum stook_status add_number(struct mr__pending *pending, struct m
                     break;
                 }
                 *slot = *wanted;
-                table->count++;
+                count_key(table, slot, fold);
                 return STOOK_OK;
             }
             if (is_same_short(slot, wanted)) {
@@ -367,7 +403,7 @@ static inline enum stook_status add_to_list(struct mr__pending *pending, struct 
     struct mr__slot *slot = find_short(table, wanted);
     if (slot->value_kind == MR_VALUE_NONE) {
         *slot = *wanted;
-        table->count++;
+        count_key(table, slot, fold);
         return STOOK_OK;
     }
     return append_same(slot, wanted) ? STOOK_OK : add_value(table, fold, slot, slot_value(wanted));
@@ -456,10 +492,16 @@ enum stook_status mr__table_absorb(struct mr__table *table, struct mr__fold *fol
         if (table->count == table->limit && !mr__table_grow(table)) {
             return STOOK_NOMEM;
         }
+        if (table->is_keyed) { /* they may be not */
+            moved->hash = mr__table_hash(table, mr__slot_key(moved), 0);
+        }
         struct mr__slot *slot = find(table, moved, fold);
         if (slot->value_kind == MR_VALUE_NONE) {
             *slot = *moved;
-            table->count++;
+            count_key(table, slot, fold);
+            if (fold->crowded) {
+                fold->crowded = mr__table_rekey(table) ? NULL : table;
+            }
         } else {
             status = merge_values(table, fold, slot, moved);
         }
@@ -473,8 +515,12 @@ enum stook_status mr__table_absorb(struct mr__table *table, struct mr__fold *fol
 enum stook_status mr__table_merge(struct mr__table *table, struct mr__fold *fold,
                                   struct mr__table *from)
 {
+    enum stook_status status = STOOK_NOMEM;
+
     mr__arena_join(&table->arena, &from->arena);
-    enum stook_status status = mr__table_absorb(table, fold, from->slots, from->capacity);
+    if (!from->is_keyed || mr__table_rekey(table)) {
+        status = mr__table_absorb(table, fold, from->slots, from->capacity);
+    }
     mr__table_fini(from);
     return status;
 }

@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <stook/mapreduce.h>
 #include "arena.h"
+#include "hash.h"
 
 enum { MR_INLINE_KEY = 16, MR_INLINE_VALUE = 8, MR_LONG_KEY = 0xffff };
 
@@ -56,8 +57,9 @@ struct mr__table { /* all zero but arena.budget: empty */
     struct mr__slot *slots;
     size_t capacity;
     size_t count;
-    size_t limit; /* so many keys may there be at this capacity */
-    uint32_t key; /* odd; of its own hash */
+    size_t limit;  /* so many keys may there be at this capacity */
+    uint32_t key;  /* odd; of its own hash */
+    bool is_keyed; /* slots have mr__hash_keyed(), since too many of mr_hash() were equal */
     struct mr__arena arena;
 };
 
@@ -70,6 +72,7 @@ struct mr__fold {
     mr_combine_fn *combine;
     const struct mr_keys *keys; /* NULL: as bytes */
     void *user;
+    struct mr__table *crowded;  /* out: should be given a hash of its own; NULL: none */
     struct mr_slice failed_key; /* out: in a table, or the caller's */
     int code;                   /* out: what combine returned, when that was not 0 */
 };
@@ -104,6 +107,17 @@ enum stook_status mr__table_add_many(struct mr__pending pending[], size_t count,
 /* Adds one pair with a value of any size; `slot` has its key. Returns as above. */
 enum stook_status mr__table_add(struct mr__table *table, struct mr__fold *fold,
                                 const struct mr__slot *key, struct mr_slice value);
+
+/* Gives it a hash that nobody can craft keys for, unless it has one. False without memory: it stays
+ * as it is (table_grow.c). */
+bool mr__table_rekey(struct mr__table *table);
+
+/* The hash of a key in the table, whose mr_hash() is known. */
+static inline uint32_t mr__table_hash(const struct mr__table *table, struct mr_slice key,
+                                      uint32_t hash)
+{
+    return table->is_keyed ? (uint32_t)mr__hash_keyed(table->arena.budget->secret, key) : hash;
+}
 
 /* Adds slots that are not free; what they point to is in the table's arena already. Returns as
  * above. */

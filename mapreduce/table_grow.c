@@ -94,13 +94,15 @@ static bool spread(struct mr__table *table, size_t before)
 
 /* --- elsewhere -------------------------------------------------------------------------------- */
 
-static bool move(struct mr__table *table, size_t capacity)
+/* is_keyed: the table is, or gets, a hash of its own. */
+static bool move(struct mr__table *table, size_t capacity, bool is_keyed)
 {
     struct mr__budget *budget = table->arena.budget;
     struct mr__table larger = *table;
     size_t size = capacity * sizeof *larger.slots;
 
     larger.capacity = capacity;
+    larger.is_keyed = is_keyed;
     larger.slots = mr__allocate(budget, size);
     if (!larger.slots) {
         return false;
@@ -112,8 +114,12 @@ static bool move(struct mr__table *table, size_t capacity)
         larger.slots[i].value_kind = MR_VALUE_NONE;
     }
     for (size_t i = 0; i < table->capacity; i++) {
-        if (table->slots[i].value_kind != MR_VALUE_NONE) {
-            place(&larger, &table->slots[i]);
+        struct mr__slot *slot = &table->slots[i];
+        if (slot->value_kind != MR_VALUE_NONE) {
+            if (is_keyed && !table->is_keyed) {
+                slot->hash = mr__table_hash(&larger, mr__slot_key(slot), 0);
+            }
+            place(&larger, slot);
         }
     }
     mr__deallocate(budget, table->slots, table->capacity * sizeof *table->slots);
@@ -125,7 +131,7 @@ static bool move(struct mr__table *table, size_t capacity)
 
 static uint32_t new_key(const struct mr__table *table, const struct mr__budget *budget)
 {
-    uint64_t mixed = (budget->seed + (uintptr_t)table) * UINT64_C(0x9e3779b97f4a7c15);
+    uint64_t mixed = (budget->secret[0] + (uintptr_t)table) * UINT64_C(0x9e3779b97f4a7c15);
     return (uint32_t)(mixed >> 32) | 1;
 }
 
@@ -160,9 +166,17 @@ bool mr__table_grow(struct mr__table *table)
         table->slots = slots;
         table->capacity = capacity;
         is_whole = spread(table, before);
-    } else if (!move(table, capacity)) {
+    } else if (!move(table, capacity, table->is_keyed)) {
         return false;
     }
     table->limit = capacity / 8 * 7;
     return is_whole;
+}
+
+bool mr__table_rekey(struct mr__table *table)
+{
+    if (table->capacity == 0) {
+        table->is_keyed = true;
+    }
+    return table->is_keyed || move(table, table->capacity, true);
 }

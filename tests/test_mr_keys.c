@@ -2,9 +2,10 @@
  *
  * More keys than caches hold: tables that grow where they are, and pairs that are kept by partition
  * while keys hardly repeat. Keys are new at first, then repeat, then are new again; so that begins,
- * ends, and may begin again.
+ * ends, and may begin again. And keys whose hashes were made equal.
  */
 #include "check.h"
+#include "hash.h"
 #include "mr_support.h"
 
 #define AT_ONCE 4096
@@ -16,7 +17,20 @@ struct keys {
     size_t size; /* of a key, bytes */
     uint64_t fresh;
     uint64_t repeated;
+    bool is_crafted; /* all have the same mr_hash() */
 };
+
+/* A first word that makes the hash forget the second one. */
+static const unsigned char crafted[8] = {0x03, 0xed, 0x92, 0xd1, 0x32, 0x4a, 0xb5, 0xd1};
+
+static void put_key(const struct keys *keys, uint64_t number, unsigned char bytes[32])
+{
+    memset(bytes, 'k', 32);
+    if (keys->is_crafted) {
+        memcpy(bytes, crafted, sizeof crafted);
+    }
+    memcpy(bytes + (keys->is_crafted ? sizeof crafted : 0), &number, sizeof number);
+}
 
 static uint64_t key_of(const struct keys *keys, uint64_t n)
 {
@@ -45,8 +59,7 @@ static int emit_numbers(const struct mr_item *item, mr_emitter *out, void *user)
     for (uint64_t i = 0; i < AT_ONCE; i += 64) {
         for (size_t j = 0; j < 64; j++) {
             uint64_t key = key_of(keys, item->index * AT_ONCE + i + j);
-            memset(bytes[j], 'k', sizeof bytes[j]);
-            memcpy(bytes[j], &key, sizeof key);
+            put_key(keys, key, bytes[j]);
             slices[j] = mr_slice_of(bytes[j], keys->size);
         }
         enum stook_status status = mr_emit_keys(out, slices, 64, mr_slice_of(&one, sizeof one));
@@ -82,7 +95,8 @@ static bool is_right(mr_result *result, const struct keys *keys)
     while (is_sound && mr_result_next(result, &pair)) {
         uint64_t key = numbers;
         if (pair.key.size == keys->size) {
-            memcpy(&key, pair.key.data, sizeof key);
+            memcpy(&key, (const char *)pair.key.data + (keys->is_crafted ? sizeof crafted : 0),
+                   sizeof key);
         }
         is_sound = key < numbers && counts[key] == 0;
         if (is_sound) {
@@ -168,4 +182,46 @@ Test(mr_keys, hashes_are_poor)
 
     cr_assert(runs_right(keys, 1, 1, true, &poor_keys));
     cr_assert(runs_right(keys, 1, 2, false, &poor_keys));
+}
+
+/* --- crafted ----------------------------------------------------------------------------------- */
+
+static void expect_equal_hashes(const struct keys *keys)
+{
+    unsigned char a[32];
+    unsigned char b[32];
+
+    put_key(keys, 1, a);
+    put_key(keys, 2, b);
+    cr_assert_eq(mr_hash(mr_slice_of(a, keys->size)), mr_hash(mr_slice_of(b, keys->size)));
+}
+
+/* Without a hash of their own, tables would take minutes for as many. */
+Test(mr_keys, crafted_to_have_equal_hashes, .timeout = 60)
+{
+    const struct keys in_slots = {16, MANY, 5000, .is_crafted = true};
+    const struct keys in_arenas = {32, MANY, 5000, .is_crafted = true};
+
+    expect_equal_hashes(&in_slots);
+    expect_equal_hashes(&in_arenas);
+    cr_assert(runs_right(in_slots, 0, 1, true, NULL));
+    cr_assert(runs_right(in_slots, 0, 2, true, NULL));
+    cr_assert(runs_right(in_slots, 0, 2, false, NULL));
+    cr_assert(runs_right(in_arenas, 0, 2, true, NULL));
+    cr_assert(runs_right(in_arenas, 3, 2, false, NULL));
+}
+
+/* Vectors of its authors: the secret and the keys are 0, 1, 2 ... */
+Test(mr_keys, the_keyed_hash_is_siphash)
+{
+    unsigned char bytes[16];
+    uint64_t secret[2];
+
+    for (unsigned char i = 0; i < sizeof bytes; i++) {
+        bytes[i] = i;
+    }
+    secret[0] = mr__load_le(bytes);
+    secret[1] = mr__load_le(bytes + 8);
+    cr_assert_eq(mr__hash_keyed(secret, mr_slice_of(bytes, 0)), UINT64_C(0x726fdb47dd0e0e31));
+    cr_assert_eq(mr__hash_keyed(secret, mr_slice_of(bytes, 15)), UINT64_C(0xa129ca6149be45e5));
 }
