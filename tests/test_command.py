@@ -354,6 +354,17 @@ def write_errors_are_told():
 
 
 @test
+def limits_of_file_sizes_are_told():
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+
+    write("much", b" ".join(b"%d" % i for i in range(2000000)))
+    for args in (("much",), ("--memory-limit", "8M", "much")):
+        with open("out", "wb") as out:
+            fails(1, ("too large",), *args, stdout=out, preexec_fn=limit)
+
+
+@test
 def closed_standard_output_is_told():
     text = b" ".join(b"%d" % (i % 5000) for i in range(100000))
     write("file", text)

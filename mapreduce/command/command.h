@@ -59,8 +59,8 @@ void command_options_init(struct command_options *options);
 bool command_options_take(struct command_options *options, int option, const char *value);
 
 /* From now on Ctrl-C ends the process with EXIT_INTERRUPTED: at once, or, while a job runs, by
- * cancelling it. */
-void command_catch_interrupt(void);
+ * cancelling it. And a write that exceeds a limit of the system fails instead of ending it. */
+void command_catch_signals(void);
 
 /* The sources that the arguments name; "-", or no argument at all, is standard input; a directory is
  * walked. */

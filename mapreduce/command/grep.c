@@ -315,7 +315,7 @@ int command_grep(int argc, char **argv)
     if (!check_pattern(&grep)) {
         return EXIT_USAGE;
     }
-    command_catch_interrupt();
+    command_catch_signals();
     if (command_inputs_open(&inputs, argv + optind, (size_t)(argc - optind)) != EXIT_SUCCESS) {
         return EXIT_USAGE;
     }

@@ -212,7 +212,7 @@ int command_index(int argc, char **argv)
             return EXIT_USAGE;
         }
     }
-    command_catch_interrupt();
+    command_catch_signals();
     int status = command_inputs_open(&inputs, argv + optind, (size_t)(argc - optind));
     if (status != EXIT_SUCCESS) {
         return status;

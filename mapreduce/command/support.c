@@ -101,11 +101,14 @@ static void on_interrupt(int signal_number)
     interrupted = 1;
 }
 
-void command_catch_interrupt(void)
+void command_catch_signals(void)
 {
     /* Also where a shell has told its background jobs to ignore it: whoever sends it means it. */
     struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = SA_RESTART};
     sigaction(SIGINT, &action, NULL);
+#ifdef SIGXFSZ
+    signal(SIGXFSZ, SIG_IGN); /* the write that exceeds a limit tells what is wrong */
+#endif
 }
 
 stook_executor *command_start(const struct command_options *options)

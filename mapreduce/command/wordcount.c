@@ -87,7 +87,7 @@ static int wordcount(const struct wordcount *options, char *const *names, size_t
 {
     struct command_inputs inputs;
 
-    command_catch_interrupt();
+    command_catch_signals();
     int status = command_inputs_open(&inputs, names, count);
     if (status != EXIT_SUCCESS) {
         return status;
