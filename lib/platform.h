@@ -18,9 +18,9 @@
 #define STOOK_CACHE_LINE 64
 
 /* For what each thread has of its own. A shared library would find it by a call each time; like
- * this it takes some tens of bytes of the room that the loader keeps for libraries that are loaded
- * late. */
-#if defined __GNUC__
+ * this it takes some tens of bytes of the room that the loader of glibc keeps for libraries that
+ * are loaded late. */
+#if defined __GNUC__ && defined __GLIBC__
 #define STOOK_THREAD_LOCAL _Thread_local __attribute__((tls_model("initial-exec")))
 #else
 #define STOOK_THREAD_LOCAL _Thread_local

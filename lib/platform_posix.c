@@ -9,11 +9,20 @@
 
 enum { NS_PER_S = 1000000000 };
 
+/* Tasks that wait run others on top: the 128 KiB of musl are too little for that. */
+#define LEAST_DEFAULT ((size_t)1 << 20)
+
 /* False also if the stack size is too small. */
 static bool attributes_init(pthread_attr_t *attributes, size_t stack_size)
 {
+    size_t usual = 0;
+
     if (pthread_attr_init(attributes) != 0) {
         return false;
+    }
+    if (stack_size == 0 && pthread_attr_getstacksize(attributes, &usual) == 0 &&
+        usual < LEAST_DEFAULT) {
+        stack_size = LEAST_DEFAULT;
     }
     if (stack_size == 0 || pthread_attr_setstacksize(attributes, stack_size) == 0) {
         return true;

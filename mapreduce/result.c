@@ -354,7 +354,7 @@ bool mr__places_take(mr_result *result, struct mr__places *ret_places)
         return false;
     }
     if (result->entries) {
-        ret_places->next = result->given;
+        ret_places->next = (size_t)result->given;
         ret_places->left = result->count - result->given;
     } else if (is_in_tables(result) && result->given == 0 && result->count == result->all) {
         for (uint32_t i = 0; i < result->groups->partitions; i++) {

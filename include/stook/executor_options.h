@@ -36,7 +36,7 @@ struct stook_executor_options {
     /* How long an extra thread stays without work. 0: one second. */
     int64_t keep_alive_ns;
     /* Bytes of each thread's stack, PTHREAD_STACK_MIN (16 KiB say) or more. 0: the system's
-     * default. */
+     * default, but 1 MiB at least. */
     size_t stack_size;
     /* Binds the thread that holds worker i to the i-th (modulo) CPU of the creator's affinity mask.
      * Portable build: does nothing. */

@@ -131,8 +131,6 @@ struct matcher {
 /* Does it match? A negative number: there is no memory. */
 static int match(struct matcher *matcher, struct mr_slice line)
 {
-    regmatch_t range = {.rm_so = 0, .rm_eo = (regoff_t)line.size};
-
     if (line.size >= matcher->room) {
         char *bigger = realloc(matcher->line, 2 * line.size + 64);
         if (!bigger) {
@@ -145,7 +143,12 @@ static int match(struct matcher *matcher, struct mr_slice line)
         memcpy(matcher->line, line.data, line.size);
     }
     matcher->line[line.size] = '\0';
+#ifdef REG_STARTEND
+    regmatch_t range = {.rm_so = 0, .rm_eo = (regoff_t)line.size};
     return regexec(&matcher->expression, matcher->line, 1, &range, REG_STARTEND) == 0;
+#else /* what is behind a NUL is not looked at */
+    return regexec(&matcher->expression, matcher->line, 0, NULL, 0) == 0;
+#endif
 }
 
 /* The expression is compiled for each call: threads that share one wait for each other. */
