@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# Installs from a plain build, then builds programs against it as a user would, by pkg-config (B100):
+# Installs from a plain build, then builds programs against it as a user would (B100): by pkg-config,
+# by CMake, and with the project as a subproject of Meson.
 #   install_test.sh PROJECT_ROOT
 # It also checks that the shared libraries show nothing but the public names.
 
@@ -13,7 +14,7 @@ prefix=$work/prefix
 export PKG_CONFIG_PATH="$prefix/lib/pkgconfig" LD_LIBRARY_PATH="$prefix/lib"
 
 echo "TAP version 13"
-echo "1..9"
+echo "1..13"
 number=0
 failed=0
 
@@ -46,6 +47,51 @@ consume() {
 # A shared program, as opposed to a static one, must have used the shared libraries.
 links_shared() {
     ldd "$work/$1" | grep "libstook[a-z-]*\.so\.[0-9]* => $prefix"
+}
+
+# What CMake finds; a version of the next major one must not do.
+consume_by_cmake() {
+    mkdir -p "$work/cmake" && cat >"$work/cmake/CMakeLists.txt" <<'END'
+cmake_minimum_required(VERSION 3.13)
+project(consumer C)
+find_package(stook @version@ REQUIRED)
+add_executable(executor ../executor.c)
+target_link_libraries(executor stook::stook)
+add_executable(mapreduce ../mapreduce.c)
+target_link_libraries(mapreduce stook::stook-mr)
+find_package(stook 1.0 QUIET)
+if(stook_FOUND)
+    message(FATAL_ERROR "0.x is not 1.0")
+endif()
+END
+    sed -i "s/@version@/$(pkg-config --modversion stook)/" "$work/cmake/CMakeLists.txt" &&
+        cmake -S "$work/cmake" -B "$work/cmake/build" -DCMAKE_PREFIX_PATH="$prefix" &&
+        cmake --build "$work/cmake/build" &&
+        "$work/cmake/build/executor" && "$work/cmake/build/mapreduce"
+}
+
+# As a subproject: neither tests nor examples are built.
+consume_by_meson() {
+    mkdir -p "$work/meson/subprojects" && ln -s "$root" "$work/meson/subprojects/stook" &&
+        cat >"$work/meson/meson.build" <<'END' &&
+project('consumer', 'c', default_options: ['c_std=c11'])
+stook = dependency('stook', fallback: 'stook')
+mr = dependency('stook-mr', fallback: 'stook')
+executable('executor', 'executor.c', dependencies: stook)
+executable('mapreduce', 'mapreduce.c', dependencies: mr)
+END
+        cp "$work/executor.c" "$work/mapreduce.c" "$work/meson" &&
+        PKG_CONFIG_PATH= meson setup "$work/meson/build" "$work/meson" \
+            --wrap-mode=nodownload --force-fallback-for=stook,stook-mr &&
+        meson compile -C "$work/meson/build" &&
+        "$work/meson/build/executor" && "$work/meson/build/mapreduce" &&
+        [ ! -e "$work/meson/build/subprojects/stook/tests" ]
+}
+
+# The names that a shared library shows are those of a list, which is changed on purpose only.
+exports_listed() {
+    nm -D --defined-only "$prefix/lib/lib$1.so" | awk '{ print $3 }' | LC_ALL=C sort |
+        diff "$root/tests/exports/$1" -
 }
 
 version_agrees() {
@@ -112,7 +158,16 @@ check "B100 consumer of stook-mr, shared" consume mapreduce stook-mr
 check "B100 consumer of stook, static" consume executor stook --static
 check "B100 consumer of stook-mr, static" consume mapreduce stook-mr --static
 check "the command, the libraries and the files of pkg-config are of one version" version_agrees
+if command -v cmake >/dev/null; then
+    check "B100 consumer by CMake" consume_by_cmake
+else
+    number=$((number + 1))
+    echo "ok $number - B100 consumer by CMake # SKIP there is no cmake"
+fi
+check "B100 consumer that has it as a subproject" consume_by_meson
 check "libstook exports stook_* only" exports_only libstook.so stook \
     stook__fork_misused stook__fork_slowly stook__join_slowly
 check "libstook-mr exports mr_* only" exports_only libstook-mr.so mr
+check "libstook exports what is listed" exports_listed stook
+check "libstook-mr exports what is listed" exports_listed stook-mr
 exit $failed
