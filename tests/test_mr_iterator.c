@@ -552,3 +552,40 @@ Test(mr_iterator, a_result_is_read_as_far_as_its_top, .timeout = 60)
     end_giver(&giver);
     stook_executor_destroy(executor);
 }
+
+static size_t kilobytes(uint64_t number)
+{
+    return 900 + (size_t)(number % 300);
+}
+
+/* More than the job may hold: its pairs are in files, where each is there until the next is read. */
+static mr_result *spilled_result(stook_executor *executor, bool in_order)
+{
+    struct giver giver = {.count = 20000, .size_of = kilobytes};
+    struct mr_job job = giving_job(&giver);
+    struct mr_stats stats;
+    mr_run *run;
+    job.memory_limit = MR_LEAST_MEMORY;
+    job.order = in_order ? MR_ORDER_KEY : MR_ORDER_NONE;
+    cr_assert_eq(mr_submit(executor, &job, &run, NULL), STOOK_OK);
+    cr_assert_eq(mr_run_wait(run, STOOK_FOREVER, NULL), STOOK_OK);
+    mr_run_stats(run, &stats);
+    cr_assert_gt(stats.spills, 0);
+    mr_result *result = mr_run_take_result(run);
+    mr_run_release(run);
+    end_giver(&giver);
+    return result;
+}
+
+Test(mr_iterator, results_in_files_are_chained, .timeout = 240)
+{
+    stook_executor *executor = must_create(2);
+    for (int in_order = 0; in_order < 2; in_order++) {
+        mr_result *first = spilled_result(executor, in_order);
+        check_chain(executor, first, MR_CHUNK_AUTO);
+        check_chain(executor, first, 7);
+        check_chain(NULL, first, MR_CHUNK_AUTO);
+        mr_result_destroy(first);
+    }
+    stook_executor_destroy(executor);
+}
