@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Files, pipes and compressed data, as sources of a job's input. Nothing here asserts: what cannot be
- * made ends the process.
+ * Files, pipes and compressed data, as sources of a job's input. Nothing here asserts: what cannot
+ * be made ends the process.
  */
 #ifndef MR_SOURCES_H
 #define MR_SOURCES_H
@@ -57,7 +57,7 @@ static inline void remove_file(char *path)
     free(path);
 }
 
-/* --- compressed data --------------------------------------------------------------------------- */
+/* --- compressed data -------------------------------------------------------------------------- */
 
 enum coding { PLAIN_TEXT, GZIP, ZSTD };
 
@@ -126,7 +126,7 @@ static inline void free_slice(struct mr_slice slice)
     free(either.own);
 }
 
-/* --- sources ----------------------------------------------------------------------------------- */
+/* --- sources ---------------------------------------------------------------------------------- */
 
 enum way { MEMORY, NAMED, MAPPED, DESCRIPTOR, PIPE, FIFO, WAYS };
 

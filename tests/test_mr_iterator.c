@@ -11,9 +11,9 @@
 
 static const size_t chunks[] = {1, 2, 7, 1000, MR_CHUNK_AUTO, SIZE_MAX - 1};
 
-/* --- a callback that gives items --------------------------------------------------------------- */
+/* --- a callback that gives items -------------------------------------------------------------- */
 
-/* Item i has sizes(i) bytes, all of them (char)i. They are overwritten by the next call, and lie in a
+/* Item i has size_of(i) bytes, all of them (char)i. They are freed by the next call, and lie in a
  * block of their size, so that a sanitizer notices who looks behind them. */
 struct giver {
     uint64_t count;
@@ -197,7 +197,7 @@ Test(mr_iterator, items_are_aligned, .timeout = 60)
     end_giver(&giver);
 }
 
-/* --- failures ---------------------------------------------------------------------------------- */
+/* --- failures --------------------------------------------------------------------------------- */
 
 static void check_failure(const struct giver *like, enum stook_status status, const char *words)
 {
@@ -424,7 +424,7 @@ Test(mr_iterator, memory_does_not_grow_with_the_items, .timeout = 120)
     stook_executor_destroy(executor);
 }
 
-/* --- another job's result ---------------------------------------------------------------------- */
+/* --- another job's result --------------------------------------------------------------------- */
 
 /* Value first, then key: where did it come from, and with what? */
 static int swap_map(const struct mr_item *item, mr_emitter *out, void *user)
@@ -558,7 +558,7 @@ static size_t kilobytes(uint64_t number)
     return 900 + (size_t)(number % 300);
 }
 
-/* More than the job may hold: its pairs are in files, where each is there until the next is read. */
+/* More than the job may hold: its pairs are in files, and each is there until the next is read. */
 static mr_result *spilled_result(stook_executor *executor, bool in_order)
 {
     struct giver giver = {.count = 20000, .size_of = kilobytes};

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Pipes that never get data: whoever waits for them is woken by a cancel, by a progress callback, and
- * by the failure of another source; in all states of a record or of compressed data.
+ * Pipes that never get data: whoever waits for them is woken by a cancel, by a progress callback,
+ * and by the failure of another source; in all states of a record or of compressed data.
  */
 #define _POSIX_C_SOURCE 200809L
 #include "check.h"

@@ -13,7 +13,7 @@
 
 enum { ANY_ITEM = -1 };
 
-/* --- jobs that must fail ------------------------------------------------------------------------ */
+/* --- jobs that must fail ---------------------------------------------------------------------- */
 
 static void expect_error(const struct mr_error *error, enum stook_status status, size_t source,
                          int64_t item, const char *words)
@@ -70,7 +70,7 @@ static struct mr_input input_of(enum mr_records records)
     return input;
 }
 
-/* --- compressed data ---------------------------------------------------------------------------- */
+/* --- compressed data -------------------------------------------------------------------------- */
 
 /* Ends with its own check, which zstd has only if asked for. */
 static struct mr_slice code_checked(enum coding coding, struct mr_slice text)
@@ -222,7 +222,7 @@ Test(mr_stream_error, garbage_behind_compressed_data_is_told, .timeout = 120)
     stook_executor_destroy(executor);
 }
 
-/* --- descriptors and directories ----------------------------------------------------------------- */
+/* --- descriptors and directories -------------------------------------------------------------- */
 
 static void check_source(struct mr_source source, enum stook_status status, int code,
                          const char *words)
@@ -276,7 +276,7 @@ Test(mr_stream_error, directories_and_other_paths_that_cannot_be_read, .timeout 
     check_source((struct mr_source){.path = "/proc/self/mem"}, STOOK_IO, EIO, "/proc/self/mem");
 }
 
-/* --- files that change between the plan and the reading ------------------------------------------ */
+/* --- files that change between the plan and the reading --------------------------------------- */
 
 struct held {
     stook_executor *executor;
@@ -401,7 +401,7 @@ Test(mr_stream_error, compressed_files_that_change_before_they_are_read, .timeou
     }
 }
 
-/* --- rests and splitters -------------------------------------------------------------------------- */
+/* --- rests and splitters ---------------------------------------------------------------------- */
 
 Test(mr_stream_error, B94_a_rest_of_fixed_records_is_an_error, .timeout = 120)
 {

@@ -9,7 +9,7 @@
 #include "failing_files.h"
 #include "mr_records.h"
 
-/* --- directories ------------------------------------------------------------------------------- */
+/* --- directories ------------------------------------------------------------------------------ */
 
 /* A directory of its own for each test, in which it works. */
 static char *enter_directory(void)
@@ -68,7 +68,7 @@ static void expect_tree(const char *const *paths, size_t path_count, const char 
 #define EXPECT_TREE(paths, expected)                                                               \
     expect_tree(paths, COUNT_OF(paths), expected, COUNT_OF(expected))
 
-/* --- which files, in which order ---------------------------------------------------------------- */
+/* --- which files, in which order -------------------------------------------------------------- */
 
 Test(mr_tree, files_come_in_byte_order_of_their_names, .timeout = 60)
 {
@@ -170,7 +170,7 @@ Test(mr_tree, what_is_no_regular_file_is_left_out, .timeout = 60)
     leave_directory(at);
 }
 
-/* --- size --------------------------------------------------------------------------------------- */
+/* --- size ------------------------------------------------------------------------------------- */
 
 static long open_files(void)
 {
@@ -241,7 +241,7 @@ Test(mr_tree, a_tree_may_be_wide, .timeout = 120)
     leave_directory(at);
 }
 
-/* --- as input ----------------------------------------------------------------------------------- */
+/* --- as input --------------------------------------------------------------------------------- */
 
 Test(mr_tree, its_files_are_mapped, .timeout = 60)
 {
@@ -276,7 +276,7 @@ Test(mr_tree, its_files_are_mapped, .timeout = 60)
     leave_directory(at);
 }
 
-/* --- failures ----------------------------------------------------------------------------------- */
+/* --- failures --------------------------------------------------------------------------------- */
 
 static void expect_failure(const char *const *paths, size_t count, enum stook_status status,
                            const char *words)
