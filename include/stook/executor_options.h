@@ -93,8 +93,9 @@ struct stook_submit_options {
     stook_client *client;         /* NULL: none */
     enum stook_priority priority; /* HIGH and LOW: into the common queue also from a task */
 
-    /* Tasks of the executor itself are never held up by a limit, nor do delayed ones and those of a
-     * scope with a limit count. Cancelled ones count until a worker finds them. */
+    /* Tasks of the executor itself are never held up by a limit, nor are delayed ones and those of a
+     * scope with a limit; they count when they are in the queue. Cancelled ones count until a worker
+     * finds them. */
     enum stook_when_full when_full;
     int64_t full_deadline_ns; /* for STOOK_WHEN_FULL_BLOCK: STOOK_TIMEOUT after it */
 
