@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * Runs a harness where there is no libFuzzer: over the lines of files in hexadecimal (corpus/), over
- * other files as they are, and over changes of each, which are the same every time.
+ * Runs a harness where there is no libFuzzer: over the lines of files in hexadecimal (corpus/),
+ * over other files as they are, and over changes of each, which are the same every time.
  *
  *     fuzz_NAME [-changes=N] FILE...
+ *
+ * The input at which it aborts is printed.
  */
-#define _GNU_SOURCE
 #include <ctype.h>
+#include <signal.h>
 #include "fuzz.h"
 
 enum { MOST_BYTES = 1 << 16 };
@@ -16,11 +18,29 @@ struct totals {
     unsigned long runs;
 };
 
+static struct mr_slice input_at_hand;
+
+static void print_input(int signal_number)
+{
+    static const char digits[] = "0123456789abcdef";
+    const uint8_t *bytes = input_at_hand.data;
+    static char text[2 * (MOST_BYTES + 8) + 1];
+    for (size_t i = 0; i < input_at_hand.size; i++) {
+        text[2 * i] = digits[bytes[i] >> 4];
+        text[2 * i + 1] = digits[bytes[i] & 15];
+    }
+    text[2 * input_at_hand.size] = '\n';
+    (void)!write(STDERR_FILENO, text, 2 * input_at_hand.size + 1);
+    (void)signal(signal_number, SIG_DFL);
+    (void)raise(signal_number);
+}
+
 /* The harness gets memory of its own, so that a sanitizer sees its ends. */
 static void run_one(struct totals *totals, const uint8_t *bytes, size_t size)
 {
     uint8_t *copy = must_alloc(size);
     memcpy(copy, bytes, size);
+    input_at_hand = mr_slice_of(bytes, size);
     MUST(LLVMFuzzerTestOneInput(copy, size) == 0);
     free(copy);
     totals->runs++;
@@ -104,6 +124,7 @@ int main(int argc, char **argv)
 {
     static const char option[] = "-changes=";
     struct totals totals = {.changes = 0};
+    MUST(signal(SIGABRT, print_input) != SIG_ERR);
     for (int i = 1; i < argc; i++) {
         if (strncmp(argv[i], option, strlen(option)) == 0) {
             totals.changes = strtoul(argv[i] + strlen(option), NULL, 10);

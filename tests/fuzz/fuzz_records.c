@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * Texts cut into records: in all ways that a text can come, with chunks down to a byte, by several
- * workers, each record is mapped once, as a plain splitter finds them (mr_records.h); and a rest that
- * is no record fails the job.
+ * workers, each record is mapped once, as a plain splitter finds them (mr_records.h); and a rest
+ * that is no record fails the job.
  */
-#define _GNU_SOURCE
 #include "../mr_records.h"
 #include "fuzz.h"
 
