@@ -4,29 +4,7 @@
  * workers, each record is mapped once, as a plain splitter finds them (mr_records.h); and a rest
  * that is no record fails the job.
  */
-#include "../mr_records.h"
-#include "fuzz.h"
-
-enum { MOST_SOURCES = 4, MOST_WORKERS = 3, MOST_TEXT = 60000 };
-
-static stook_executor *executors[MOST_WORKERS + 1];
-
-void fuzz_end(void)
-{
-    for (unsigned i = 0; i <= MOST_WORKERS; i++) {
-        stook_executor_destroy(executors[i]);
-        executors[i] = NULL;
-    }
-}
-
-/* Without workers: in sequence. */
-static stook_executor *executor_of(unsigned workers)
-{
-    if (workers > 0 && executors[workers] == NULL) {
-        executors[workers] = must_create(workers);
-    }
-    return executors[workers];
-}
+#include "fuzz_texts.h"
 
 /* As counted_splitter(), and its records may be longer than there are bytes. */
 static size_t wide_splitter(struct mr_slice bytes, bool is_last, void *user)
@@ -35,41 +13,6 @@ static size_t wide_splitter(struct mr_slice bytes, bool is_last, void *user)
     const size_t size = (size_t)data[0] + 1;
     (void)user;
     return size <= bytes.size ? size : is_last && data[0] == 0xff ? size : 0;
-}
-
-struct texts {
-    struct mr_slice all[MOST_SOURCES];
-    struct mr_source sources[MOST_SOURCES];
-    struct fuzz_file files[MOST_SOURCES];
-    size_t count;
-};
-
-static void open_sources(struct texts *texts, enum way way)
-{
-    for (size_t i = 0; i < texts->count; i++) {
-        struct mr_source *source = &texts->sources[i];
-        *source = (struct mr_source){.path = NULL};
-        texts->files[i].descriptor = -1;
-        if (way == PIPE) {
-            texts->files[i].descriptor = fuzz_pipe_make(texts->all[i]);
-            source->descriptor = texts->files[i].descriptor;
-        } else if (way == MEMORY) {
-            source->text = texts->all[i];
-        } else {
-            fuzz_file_make(&texts->files[i], texts->all[i]);
-            source->path = way == DESCRIPTOR ? NULL : texts->files[i].path;
-            source->descriptor = way == DESCRIPTOR ? texts->files[i].descriptor : 0;
-        }
-    }
-}
-
-static void close_sources(struct texts *texts)
-{
-    for (size_t i = 0; i < texts->count; i++) {
-        if (texts->files[i].descriptor >= 0) {
-            MUST(close(texts->files[i].descriptor) == 0);
-        }
-    }
 }
 
 /* Does a text end inside a record? */
@@ -115,7 +58,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct fuzz_bytes bytes = {data, size};
     struct texts texts = {.count = 0};
     struct mr_error error;
-    mr_result *result = UNTOUCHED(mr_result);
+    mr_result *result;
     bool must_fail = false;
 
     const enum way way = (enum way)fuzz_below(&bytes, FIFO);
@@ -129,9 +72,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (size_t i = 0; i < texts.count; i++) {
         must_fail = must_fail || has_rest(&job.input, texts.all[i]);
     }
-    const enum stook_status status = executor != NULL
-                                         ? mr_map_reduce(executor, &job, &result, &error)
-                                         : mr_map_reduce_sequential(&job, &result, &error);
+    const enum stook_status status = run_job(executor, &job, &result, &error);
     if (must_fail) {
         MUST(status == STOOK_IO || status == STOOK_INVALID);
         MUST(result == UNTOUCHED(mr_result));
