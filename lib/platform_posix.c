@@ -58,11 +58,12 @@ bool stook__platform_is_stack_size(size_t stack_size)
 {
     pthread_attr_t attributes;
 
-    if (!attributes_init(&attributes, stack_size)) {
-        return false;
+    if (pthread_attr_init(&attributes) != 0) {
+        return true; /* for all that is known; starting a thread will tell */
     }
+    bool is_good = pthread_attr_setstacksize(&attributes, stack_size) == 0;
     pthread_attr_destroy(&attributes);
-    return true;
+    return is_good;
 }
 
 struct stook__handle stook__platform_this_thread(void)
