@@ -20,10 +20,12 @@ struct failing_calls {
     int code;          /* the errno that they fail with; 0: they do nothing */
     size_t most;       /* bytes that one takes; 0: any number */
     bool interrupted;  /* every other one is */
+    bool is_once;      /* the next one does not fail */
 };
 
 static struct failing_calls spill_writes = {.left = -1};
 static struct failing_calls spill_reads = {.left = -1};
+static struct failing_calls spill_opens = {.left = -1};
 static _Atomic(struct gate *) write_gate; /* unless NULL: writes pass it */
 static atomic_bool no_nameless;           /* O_TMPFILE is not supported */
 static atomic_long mapped;                /* bytes */
@@ -32,6 +34,7 @@ static inline void spill_calls_reset(void)
 {
     spill_writes = (struct failing_calls){.left = -1};
     spill_reads = (struct failing_calls){.left = -1};
+    spill_opens = (struct failing_calls){.left = -1};
 }
 
 /* False: the call is to return *ret_result. Else *size is what it may take. */
@@ -48,6 +51,9 @@ static inline bool spill_call(struct failing_calls *calls, size_t *size, ssize_t
     while (left > 0 && !atomic_compare_exchange_weak(&calls->left, &left, left - 1)) {
     }
     if (left == 0) { /* and from then on */
+        if (calls->is_once) {
+            atomic_store(&calls->left, -1);
+        }
         *ret_result = calls->code != 0 ? -1 : 0;
         errno = calls->code;
         return false;
@@ -92,6 +98,8 @@ ssize_t __wrap_pread64(int file, void *data, size_t size, off_t offset)
 int __wrap_open64(const char *path, int flags, ...)
 {
     mode_t mode = 0;
+    size_t size = 0;
+    ssize_t result;
 
     if ((flags & O_CREAT) != 0 || (flags & O_TMPFILE) == O_TMPFILE) {
         va_list arguments;
@@ -101,6 +109,9 @@ int __wrap_open64(const char *path, int flags, ...)
     }
     if ((flags & O_TMPFILE) == O_TMPFILE && atomic_load(&no_nameless)) {
         errno = EOPNOTSUPP;
+        return -1;
+    }
+    if ((flags & O_TMPFILE) == O_TMPFILE && !spill_call(&spill_opens, &size, &result)) {
         return -1;
     }
     return __real_open64(path, flags, mode);

@@ -17,7 +17,8 @@ enum { ITEMS = 40 };
 struct
 try {
     stook_executor *executor; /* NULL: the call makes one */
-    long number;              /* of the call that fails, counted from arm() on */
+    long number;              /* of the call that fails, counted from arm() to disarm() */
+    bool failed;
     atomic_int runs;          /* of count_task */
     atomic_int given;         /* items of a stream */
     enum stook_status status; /* where a task cannot return it */
@@ -26,6 +27,12 @@ try {
 static void arm(struct try *try)
 {
     fail_call(try->number);
+}
+
+static void disarm(struct try *try)
+{
+    try->failed = has_failed();
+    fail_none();
 }
 
 /* --- executors ---------------------------------------------------------------------------------
@@ -50,6 +57,7 @@ static enum stook_status try_create(struct try *try)
     options.name_prefix = "fails";
     arm(try);
     const enum stook_status status = stook_executor_create(&options, &executor);
+    disarm(try);
     cr_assert_eq(executor != NULL, status == STOOK_OK);
     stook_executor_destroy(executor);
     return status;
@@ -59,6 +67,7 @@ static enum stook_status try_resize(struct try *try)
 {
     arm(try);
     const enum stook_status status = stook_executor_resize(try->executor, 3);
+    disarm(try);
     cr_assert_eq(stook_executor_worker_count(try->executor), 3);
     return status;
 }
@@ -67,14 +76,19 @@ static enum stook_status try_stats(struct try *try)
 {
     struct stook_stats stats = STOOK_STATS_INIT;
     arm(try);
-    return stook_executor_stats(try->executor, &stats, NULL, 0);
+    const enum stook_status status = stook_executor_stats(try->executor, &stats, NULL, 0);
+    disarm(try);
+    return status;
 }
 
 static enum stook_status try_shutdown(struct try *try)
 {
     cr_assert_eq(stook_executor_submit(try->executor, count_task, &try->runs, NULL), STOOK_OK);
     arm(try);
-    return stook_executor_shutdown(try->executor, STOOK_DRAIN, STOOK_FOREVER);
+    const enum stook_status status =
+        stook_executor_shutdown(try->executor, STOOK_DRAIN, STOOK_FOREVER);
+    disarm(try);
+    return status;
 }
 
 static enum stook_status try_map(struct try *try)
@@ -83,6 +97,7 @@ static enum stook_status try_map(struct try *try)
     arm(try);
     const enum stook_status status =
         stook_executor_map(try->executor, count_task, &try->runs, ITEMS, 0, values, NULL);
+    disarm(try);
     cr_assert_eq(atomic_load(&try->runs), status == STOOK_OK ? ITEMS : 0);
     cr_assert_eq(values[0] == &values, status != STOOK_OK);
     return status;
@@ -93,6 +108,7 @@ static enum stook_status try_client(struct try *try)
     stook_client *client = NULL;
     arm(try);
     const enum stook_status status = stook_client_create(try->executor, 1, 1, &client);
+    disarm(try);
     cr_assert_eq(client != NULL, status == STOOK_OK);
     stook_client_release(client);
     return status;
@@ -109,6 +125,7 @@ static enum stook_status try_submit_with(struct try *try,
     arm(try);
     const enum stook_status status =
         stook_executor_submit_with(try->executor, options, count_task, &try->runs, &future);
+    disarm(try);
     cr_assert_eq(future != NULL, status == STOOK_OK);
     if (status == STOOK_OK) {
         cr_assert_eq(stook_future_result(future, NULL), STOOK_OK);
@@ -135,6 +152,26 @@ static enum stook_status try_submit_late(struct try *try)
     struct stook_submit_options options = STOOK_SUBMIT_OPTIONS_INIT;
     options.start_ns = stook_deadline_after_ns(MILLISECOND);
     return try_submit_with(try, &options);
+}
+
+/* Again and again, until it is cancelled; or a call of it finds no memory. */
+static enum stook_status try_submit_repeated(struct try *try)
+{
+    struct stook_submit_options options = STOOK_SUBMIT_OPTIONS_INIT;
+    stook_future *future = NULL;
+    options.period_ns = MILLISECOND / 10;
+    arm(try);
+    const enum stook_status status =
+        stook_executor_submit_with(try->executor, &options, count_task, &try->runs, &future);
+    disarm(try);
+    cr_assert_eq(future != NULL, status == STOOK_OK);
+    if (future != NULL) {
+        SPIN_UNTIL(atomic_load(&try->runs) > 1 || stook_future_done(future));
+        (void)stook_future_cancel(future);
+        cr_assert_eq(stook_future_wait_until(future, STOOK_FOREVER), STOOK_OK);
+        stook_future_release(future);
+    }
+    return status;
 }
 
 static enum stook_status try_submit_in_client(struct try *try)
@@ -191,6 +228,7 @@ static enum stook_status try_submit_many_in_scope(struct try *try)
     arm(try);
     const enum stook_status status =
         stook_executor_submit_many(try->executor, &options, count_task, &try->runs, ITEMS, 0, NULL);
+    disarm(try);
     cr_assert_eq(stook_scope_wait_until(options.scope, STOOK_FOREVER, &outcome), STOOK_OK);
     cr_assert_eq(outcome.done, status == STOOK_OK ? ITEMS : 0);
     stook_scope_destroy(options.scope);
@@ -205,6 +243,7 @@ static enum stook_status try_scope(struct try *try)
     stook_scope *scope = NULL;
     arm(try);
     const enum stook_status status = stook_scope_create(try->executor, NULL, &scope);
+    disarm(try);
     cr_assert_eq(scope != NULL, status == STOOK_OK);
     stook_scope_destroy(scope);
     return status;
@@ -220,6 +259,7 @@ static enum stook_status try_scope_wait(struct try *try)
         STOOK_OK);
     arm(try);
     const enum stook_status status = stook_scope_wait_until(options.scope, STOOK_FOREVER, NULL);
+    disarm(try);
     stook_scope_destroy(options.scope);
     return status;
 }
@@ -230,6 +270,7 @@ static enum stook_status try_token(struct try *try)
     arm(try);
     const enum stook_status status =
         stook_token_create(try->executor, NULL, stook_deadline_after_ns(SECOND), &token);
+    disarm(try);
     cr_assert_eq(token != NULL, status == STOOK_OK);
     stook_token_release(token);
     return status;
@@ -245,6 +286,7 @@ static int waiting_task(void *arg, void **ret_value)
     (void)ret_value;
     arm(try);
     try->status = stook_future_wait_until(future, stook_deadline_after_ns(1000 * SECOND));
+    disarm(try);
     stook_future_release(future);
     return 0;
 }
@@ -270,6 +312,7 @@ static int blocking_task(void *arg, void **ret_value)
     arm(try);
     stook_task_begin_blocking();
     stook_task_end_blocking();
+    disarm(try);
     return 0;
 }
 
@@ -281,12 +324,41 @@ static enum stook_status try_blocking(struct try *try)
 static enum stook_status try_wait_many(struct try *try)
 {
     stook_future *futures[ITEMS];
+    struct gate gate = {0};
+    cr_assert_eq(
+        stook_executor_submit_many(try->executor, NULL, gate_task, &gate, ITEMS, 0, futures),
+        STOOK_OK);
+    arm(try);
+    const enum stook_status status = stook_wait_until(
+        futures, ITEMS, STOOK_WAIT_FIRST_ERROR, stook_deadline_after_ns(MILLISECOND), NULL, NULL);
+    disarm(try);
+    gate_open(&gate);
+    for (size_t i = 0; i < ITEMS; i++) {
+        cr_assert_eq(stook_future_result(futures[i], NULL), STOOK_OK);
+    }
+    release_all(futures, ITEMS);
+    return status == STOOK_TIMEOUT ? STOOK_OK : status;
+}
+
+static enum stook_status try_as_completed(struct try *try)
+{
+    stook_future *futures[ITEMS];
+    stook_as_completed *iterator = NULL;
+    size_t index;
     cr_assert_eq(
         stook_executor_submit_many(try->executor, NULL, count_task, &try->runs, ITEMS, 0, futures),
         STOOK_OK);
     arm(try);
-    const enum stook_status status =
-        stook_wait_until(futures, ITEMS, STOOK_WAIT_ALL, STOOK_FOREVER, NULL, NULL);
+    const enum stook_status status = stook_as_completed_create(futures, ITEMS, &iterator);
+    cr_assert_eq(iterator != NULL, status == STOOK_OK);
+    for (int i = 0; i < ITEMS && iterator != NULL; i++) {
+        cr_assert_eq(stook_as_completed_next(iterator, STOOK_FOREVER, &index), STOOK_OK);
+    }
+    disarm(try);
+    stook_as_completed_destroy(iterator);
+    for (int i = 0; i < ITEMS; i++) {
+        cr_assert_eq(stook_future_result(futures[i], NULL), STOOK_OK);
+    }
     release_all(futures, ITEMS);
     return status;
 }
@@ -315,6 +387,7 @@ static enum stook_status try_stream(struct try *try)
     while (status == STOOK_OK) {
         status = stook_stream_next(stream, STOOK_FOREVER, NULL, NULL);
     }
+    disarm(try);
     stook_stream_destroy(stream);
     cr_assert_leq(atomic_load(&try->runs), ITEMS);
     return status == STOOK_END ? STOOK_OK : status;
@@ -333,6 +406,7 @@ static enum stook_status try_run(struct try *try)
 {
     arm(try);
     const enum stook_status status = stook_executor_run(try->executor, region, &try->runs);
+    disarm(try);
     cr_assert_eq(atomic_load(&try->runs), status == STOOK_OK);
     return status;
 }
@@ -342,6 +416,7 @@ static enum stook_status try_invoke(struct try *try)
     const struct stook_call calls[] = {{region, &try->runs}, {region, &try->runs}};
     arm(try);
     const enum stook_status status = stook_executor_invoke(try->executor, calls, 2);
+    disarm(try);
     cr_assert_eq(atomic_load(&try->runs), status == STOOK_OK ? 2 : 0);
     return status;
 }
@@ -359,6 +434,7 @@ static enum stook_status try_for(struct try *try)
     arm(try);
     const enum stook_status status =
         stook_executor_for(try->executor, range, loop_body, &try->runs, NULL);
+    disarm(try);
     cr_assert_eq(atomic_load(&try->runs), status == STOOK_OK ? ITEMS : 0);
     return status;
 }
@@ -397,6 +473,7 @@ static enum stook_status try_reduce(struct try *try)
     arm(try);
     const enum stook_status status =
         stook_executor_reduce(try->executor, range, &reduction, &large);
+    disarm(try);
     cr_assert_eq(large.sum, status == STOOK_OK ? ITEMS : 0);
     return status;
 }
@@ -417,6 +494,7 @@ static enum stook_status try_sort(struct try *try)
     arm(try);
     const enum stook_status status =
         stook_executor_sort(try->executor, numbers, COUNT, sizeof numbers[0], compare_ints, NULL);
+    disarm(try);
     for (int i = 0; i < COUNT; i++) {
         cr_assert_eq(numbers[i], status == STOOK_OK ? i : i * 7919 % COUNT);
     }
@@ -427,6 +505,13 @@ static enum stook_status try_sort(struct try *try)
  * */
 
 enum { NEVER = 0, MEMORY = 1, THREAD = 2 };
+
+/* Where waiting takes a lock. */
+#ifdef STOOK_TEST_PORTABLE
+enum { LOCK = THREAD };
+#else
+enum { LOCK = NEVER };
+#endif
 
 /* What each may answer but OK; and must, for some calls. */
 static const struct {
@@ -443,16 +528,18 @@ static const struct {
     {"submit", try_submit, MEMORY},
     {"submit, priority", try_submit_high, MEMORY},
     {"submit, delayed", try_submit_late, MEMORY | THREAD},
+    {"submit, repeated", try_submit_repeated, MEMORY | THREAD},
     {"submit, client", try_submit_in_client, MEMORY},
     {"submit, full queue", try_submit_to_full, NEVER}, /* records lie ready */
     {"submit, token", try_submit_in_token, MEMORY},
     {"submit_many, scope", try_submit_many_in_scope, MEMORY},
     {"scope_create", try_scope, MEMORY | THREAD},
-    {"scope_wait_until", try_scope_wait, NEVER},
+    {"scope_wait_until", try_scope_wait, LOCK},
     {"token_create", try_token, MEMORY | THREAD},
     {"future_wait_until", try_wait_in_task, NEVER},
     {"task_begin_blocking", try_blocking, NEVER},
-    {"wait_until", try_wait_many, MEMORY},
+    {"wait_until", try_wait_many, MEMORY | LOCK},
+    {"as_completed", try_as_completed, MEMORY},
     {"stream", try_stream, MEMORY},
     {"executor_run", try_run, MEMORY},
     {"executor_invoke", try_invoke, MEMORY},
@@ -490,8 +577,7 @@ Test(fail_each, B31_function_answers_as_its_header_says, .timeout = 240)
             struct try try = {.executor = fresh_executor(), .number = number};
             cr_assert_lt(number, MOST_PASSES);
             const enum stook_status status = all[i].call(&try);
-            failed = has_failed();
-            fail_none();
+            failed = try.failed;
             answered |= status == STOOK_NOMEM ? MEMORY : status == STOOK_THREAD ? THREAD : NEVER;
             cr_assert(status == STOOK_OK || status == STOOK_NOMEM || status == STOOK_THREAD,
                       "%s: %s", all[i].name, stook_status_name(status));

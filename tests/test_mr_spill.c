@@ -58,9 +58,9 @@ static enum stook_status run_and_read(stook_executor *executor, const struct bul
 
 /* --- writes and reads -------------------------------------------------------------------------- */
 
-/* Fails at the first, second, fourth ... call, until none of them does. */
-static void each_call_fails(struct failing_calls *calls, unsigned workers, struct bulk *bulk,
-                            int code, int told, unsigned least_failures)
+/* Fails at the first, second, fourth ... call, once or from then on, until none of them does. */
+static void each_call_fails_so(struct failing_calls *calls, unsigned workers, struct bulk *bulk,
+                               int code, int told, unsigned least_failures, bool is_once)
 {
     const long blocks_before = atomic_load(&blocks);
     stook_executor *executor = must_create(workers);
@@ -73,6 +73,7 @@ static void each_call_fails(struct failing_calls *calls, unsigned workers, struc
         struct mr_error error;
         spill_calls_reset();
         calls->code = code;
+        calls->is_once = is_once;
         atomic_store(&calls->left, number);
         status = run_and_read(executor, bulk, &error);
         if (status != STOOK_OK) {
@@ -85,11 +86,29 @@ static void each_call_fails(struct failing_calls *calls, unsigned workers, struc
         expect_usage(&before);
         spill_calls_reset();
         cr_assert(still_works(executor));
-        number += 1 + number / 8;
+        number += 1 + number / (is_once ? 2 : 8);
     } while (status != STOOK_OK);
     cr_assert_gt(failures, least_failures);
     stook_executor_destroy(executor);
     cr_assert_eq(atomic_load(&blocks), blocks_before);
+}
+
+static void each_call_fails(struct failing_calls *calls, unsigned workers, struct bulk *bulk,
+                            int code, int told, unsigned least_failures)
+{
+    each_call_fails_so(calls, workers, bulk, code, told, least_failures, false);
+}
+
+Test(mr_spill, every_file_may_be_refused, .timeout = 120)
+{
+    struct bulk bulk;
+
+    spilling_bulk(&bulk);
+    each_call_fails(&spill_opens, 2, &bulk, EMFILE, EMFILE, 1);
+    each_call_fails(&spill_opens, 2, &bulk, ENOSPC, ENOSPC, 1);
+    bulk.job.reduce = NULL;
+    each_call_fails(&spill_opens, 2, &bulk, EACCES, EACCES, 1);
+    bulk_free(&bulk);
 }
 
 Test(mr_spill, every_write_may_find_the_disk_full, .timeout = 120)
@@ -98,6 +117,7 @@ Test(mr_spill, every_write_may_find_the_disk_full, .timeout = 120)
 
     spilling_bulk(&bulk);
     each_call_fails(&spill_writes, 2, &bulk, ENOSPC, ENOSPC, 20);
+    each_call_fails_so(&spill_writes, 2, &bulk, ENOSPC, ENOSPC, 5, true);
     each_call_fails(&spill_writes, 2, &bulk, 0, ENOSPC, 20);
     bulk.job.reduce = NULL; /* lists */
     each_call_fails(&spill_writes, 2, &bulk, EIO, EIO, 20);
@@ -110,6 +130,7 @@ Test(mr_spill, every_read_may_fail, .timeout = 120)
 
     spilling_bulk(&bulk);
     each_call_fails(&spill_reads, 2, &bulk, EIO, EIO, 10);
+    each_call_fails_so(&spill_reads, 2, &bulk, EIO, EIO, 5, true);
     each_call_fails(&spill_reads, 2, &bulk, 0, EIO, 10); /* it has become shorter */
     bulk.job.reduce = NULL;
     bulk.job.combine = fuzz_combine;
