@@ -163,6 +163,35 @@ const void *mr__list_next(struct mr__list_walk *walk)
     return packed;
 }
 
+bool mr__packed_fits(const void *packed, uint64_t left, size_t *ret_size)
+{
+    const size_t small = sizeof(struct header);
+    const size_t large = small + sizeof(struct large);
+    struct header header;
+    size_t key_size;
+    size_t value_size;
+
+    if (left < small) {
+        return false;
+    }
+    memcpy(&header, packed, small);
+    const size_t size = header.key_size == UINT32_MAX ? large : small;
+    if (left < size) {
+        return false;
+    }
+    unpack(packed, &key_size, &value_size);
+    left -= size;
+    if (value_size > left || padded(value_size) > left) {
+        return false;
+    }
+    left -= padded(value_size);
+    if (key_size > left || padded(key_size) > left) {
+        return false;
+    }
+    *ret_size = size + padded(value_size) + padded(key_size);
+    return true;
+}
+
 size_t mr__packed_size(const void *packed)
 {
     size_t key_size;

@@ -46,6 +46,10 @@ size_t mr__pack_header(char to[MR_PACKED_HEADER], size_t key_size, size_t value_
 /* Of a packed pair of which the header is there, or all if it is shorter: bytes in all. */
 size_t mr__packed_size(const void *packed);
 
+/* The same where the bytes may be others than were packed: false if it is not within the `left`
+ * bytes of which the header, or all if it is shorter, is at hand. */
+bool mr__packed_fits(const void *packed, uint64_t left, size_t *ret_size);
+
 /* Its key and value, which is aligned for 8-byte types. */
 struct mr_pair mr__packed_pair(const void *packed);
 

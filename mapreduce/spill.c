@@ -221,7 +221,11 @@ bool mr__reader_next(struct mr__reader *reader, struct mr_pair *ret_pair)
     if (reader->used - reader->at < need && !fill(reader, need)) {
         return false;
     }
-    need = mr__packed_size(reader->buffer + reader->at);
+    if (!mr__packed_fits(reader->buffer + reader->at, left, &need)) { /* not what was written */
+        reader->status = STOOK_IO;
+        reader->code = EIO;
+        return false;
+    }
     if (reader->used - reader->at < need && !fill(reader, need)) {
         return false;
     }
