@@ -355,9 +355,10 @@ static inline enum stook_status add_number(struct mr__pending *pending, struct m
     const struct mr__slot *wanted = &pending->slot;
     struct mr__table *table = pending->table;
 
-    if (wanted->key_size != MR_LONG_KEY && wanted->value_kind == MR_VALUE_INLINE + 8) {
+    if (wanted->key_size != MR_LONG_KEY && wanted->value_kind == MR_VALUE_INLINE + 8 &&
+        table->capacity > 0) {
         const struct mr__slot *end = table->slots + table->capacity;
-        for (struct mr__slot *slot = mr__table_home(table, wanted->hash); table->capacity > 0;
+        for (struct mr__slot *slot = mr__table_home(table, wanted->hash);;
              slot = slot + 1 == end ? table->slots : slot + 1) {
             if (slot->value_kind == MR_VALUE_NONE) {
                 if (table->count == table->limit) {
