@@ -118,7 +118,7 @@ static bool next_line(struct mr_slice *text, const struct grep *grep, struct mr_
         size_t skipped = before ? (size_t)(before + 1 - begin) : 0;
         *text = mr_slice_of(begin + skipped, text->size - skipped);
     }
-    return mr_next_line(text, ret_line);
+    return mr_next_field(text, '\n', ret_line); /* a return is part of the line */
 }
 
 /* Lines are copied for regexec(), which wants a NUL behind them. */
