@@ -7,6 +7,11 @@
 #ifndef STOOK_TESTS_FUZZ_H
 #define STOOK_TESTS_FUZZ_H
 
+/* for memfd_create(); so this header comes first */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/mman.h>

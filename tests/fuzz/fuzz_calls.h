@@ -9,8 +9,8 @@
 #ifndef STOOK_TESTS_FUZZ_CALLS_H
 #define STOOK_TESTS_FUZZ_CALLS_H
 
-#include <semaphore.h>
 #include "fuzz.h"
+#include <semaphore.h>
 
 enum { THINGS = 40, PARENTS = 4, TOKENS = 4, SCOPES = 3, CLIENTS = 3, MOST_WORKERS = 3, NONE = -1 };
 

@@ -7,9 +7,9 @@
  *
  * The input at which it aborts is printed.
  */
+#include "fuzz.h"
 #include <ctype.h>
 #include <signal.h>
-#include "fuzz.h"
 
 enum { MOST_BYTES = 1 << 16 };
 

@@ -6,8 +6,8 @@
 #ifndef STOOK_TESTS_FUZZ_TEXTS_H
 #define STOOK_TESTS_FUZZ_TEXTS_H
 
-#include "../mr_records.h"
 #include "fuzz.h"
+#include "../mr_records.h"
 
 enum { MOST_SOURCES = 4, MOST_WORKERS = 3, MOST_TEXT = 60000 };
 
