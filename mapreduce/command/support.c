@@ -21,6 +21,7 @@ void command_complain(const char *format, ...)
 
     fputs("stook: ", stderr);
     va_start(arguments, format);
+    /* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): now and then va_start() is not seen */
     vfprintf(stderr, format, arguments);
     va_end(arguments);
     fputc('\n', stderr);
