@@ -6,6 +6,7 @@
 #include "find.h"
 #include "counters.h"
 #include "park.h"
+#include "platform.h"
 #include "pool.h"
 
 /* Every so many dispatches an old or outside task goes first, so that none starves. A prime, so
@@ -15,10 +16,14 @@ enum { FAIRNESS_PERIOD = 61, PERIODS_BETWEEN_STEALS = 16 };
 /* How often all other deques are looked at before a thread sleeps: a few times at once, then as
  * often as others let it have the CPU, whom it might wait for. Some ten microseconds in all, about
  * what it takes to sleep and to be woken. */
-enum { SEARCH_ROUNDS = 4, YIELDING_ROUNDS = 16, PAUSES_BETWEEN_ROUNDS = 16 };
+enum {
+    SEARCH_ROUNDS = STOOK_TIMES(4, 1),
+    YIELDING_ROUNDS = STOOK_TIMES(16, 1),
+    PAUSES_BETWEEN_ROUNDS = STOOK_TIMES(16, 1)
+};
 
 /* The same while a region of forks runs, which offers some when it is asked. */
-enum { REGION_ROUNDS = 100 };
+enum { REGION_ROUNDS = STOOK_TIMES(100, 2) };
 
 /* How many tasks a thief takes at once, at most, and from how many on it takes more than one; how
  * many are taken out of the injection queue at once. */

@@ -20,7 +20,7 @@
 
 /* How long a join looks at a fork that is being made elsewhere, and for others below it, before it
  * blocks: a few microseconds, as in a wait for a future. */
-enum { SPINS_BEFORE_LENDING = 64 };
+enum { SPINS_BEFORE_LENDING = STOOK_TIMES(64, 2) };
 
 void stook__fork_misused(const char *sentence)
 {

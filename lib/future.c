@@ -17,7 +17,7 @@
 /* How long a waiter looks at a running task before it blocks: a few microseconds without a system
  * call, and some more while it lets others have the CPU, among whom the one may be that it waits
  * for. About what it takes to sleep and to be woken. */
-enum { SPINS = 64, YIELDS = 16 };
+enum { SPINS = STOOK_TIMES(64, 1), YIELDS = STOOK_TIMES(16, 1) };
 
 static void check_alive(const stook_future *future)
 {

@@ -8,7 +8,7 @@
 #include "task.h"
 
 /* How often a link that is about to be set is looked at. */
-enum { LINK_SPINS = 100 };
+enum { LINK_SPINS = STOOK_TIMES(100, 1) };
 
 static stook_future *closed_mark(struct stook__inbox *inbox)
 {

@@ -20,7 +20,9 @@
 /* For what each thread has of its own. A shared library would find it by a call each time; like
  * this it takes some tens of bytes of the room that the loader of glibc keeps for libraries that
  * are loaded late. */
-#if defined __GNUC__ && defined __GLIBC__
+#if defined STOOK_MODEL /* tests/model: its threads are coroutines, which change this section */
+#define STOOK_THREAD_LOCAL __attribute__((section("model_tls")))
+#elif defined __GNUC__ && defined __GLIBC__
 #define STOOK_THREAD_LOCAL _Thread_local __attribute__((tls_model("initial-exec")))
 #else
 #define STOOK_THREAD_LOCAL _Thread_local
@@ -139,10 +141,20 @@ static inline void stook__platform_prefetch(const void *memory)
 #endif
 }
 
+/* How often something is tried before something costlier is done; and in a model, where all that can
+ * happen in between happens. */
+#if defined STOOK_MODEL
+#define STOOK_TIMES(usual, in_model) (in_model)
+#else
+#define STOOK_TIMES(usual, in_model) (usual)
+#endif
+
 /* Tells the CPU that this is a spin loop. */
 static inline void stook__platform_pause(void)
 {
-#if defined __x86_64__ || defined __i386__
+#if defined STOOK_MODEL
+    thrd_yield();
+#elif defined __x86_64__ || defined __i386__
     __builtin_ia32_pause();
 #elif defined __aarch64__ || defined __arm__
     __asm__ __volatile__("yield");
