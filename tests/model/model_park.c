@@ -23,6 +23,14 @@ static void run_again(void)
     stook_executor_destroy(executor);
 }
 
+/* Where light fences are full ones. */
+static void run_full_fences(void)
+{
+    asymmetric = false;
+    run_again();
+    asymmetric = true;
+}
+
 static void run_submitters(void)
 {
     create(1);
@@ -147,6 +155,7 @@ int main(int argc, char **argv)
 {
     static const struct model models[] = {
         {"one", run_one, 2, 2, 200000},
+        {"full_fences", run_full_fences, 2, 1, 200000},
         {"again", run_again, 1, 1, 200000},
         {"lend", run_lend, 1, 2, 200000},
         {"both", run_both_of_one, 1, 1, 200000},

@@ -8,11 +8,13 @@
 #include <stook/executor.h>
 #include <stook/future.h>
 #include <stook/promise.h>
+#include "fence.h"
 #include "model.h"
 
 static stook_executor *executor;
-static int input;  /* written before anything is submitted; racy, unless that is seen */
-static int ran[4]; /* how often each task has run */
+static int input;              /* written before anything is submitted; racy, unless that is seen */
+static int ran[4];             /* how often each task has run */
+static bool asymmetric = true; /* fences, as where membarrier() is to be had */
 
 static inline void create(unsigned workers)
 {
@@ -24,6 +26,8 @@ static inline void create(unsigned workers)
     for (unsigned i = 0; i < 4; i++) {
         ran[i] = 0;
     }
+    stook__fence_init();
+    atomic_init(&stook__fence_is_asymmetric, asymmetric);
     MODEL_CHECK(stook_executor_create(&options, &executor) == STOOK_OK);
     input = 7;
 }
