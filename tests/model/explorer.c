@@ -263,6 +263,10 @@ void model_yield(void)
     }
     memory_yielded();
     self->yields = true;
+    if (self->writes_seen != explorer_writes - self->writes) {
+        self->yielded = 0;
+    }
+    self->yielded++;
     self->writes_seen = explorer_writes - self->writes;
     explorer_point(OP_SILENT, false, NULL, "yields", __builtin_return_address(0));
 }
@@ -284,22 +288,26 @@ static bool can_go_on(const struct thread *thread)
     return false;
 }
 
-/* Those who yield come last. */
-static unsigned who_can(void)
+/* Whoever yields comes last, and waits for something new when it has yielded some times: it may be
+ * that it looks a few times only. ret_eager: those who do not yield, if there are any. */
+static unsigned who_can(unsigned *ret_eager)
 {
+    unsigned most = explorer_model->free_yields;
     unsigned all = 0;
+    unsigned able = 0;
     unsigned eager = 0;
 
     for (unsigned i = 0; i < explorer_count; i++) {
         const struct thread *thread = &explorer_threads[i];
         if (can_go_on(thread)) {
+            bool is_news = explorer_writes - thread->writes > thread->writes_seen;
             all |= bit(i);
-            if (!thread->yields || explorer_writes - thread->writes > thread->writes_seen) {
-                eager |= bit(i);
-            }
+            able |= !thread->yields || is_news || thread->yielded <= most ? bit(i) : 0;
+            eager |= !thread->yields || is_news ? bit(i) : 0;
         }
     }
-    return eager ? eager : all;
+    *ret_eager = eager ? eager : all;
+    return able ? able : all;
 }
 
 /* Switching to this thread there is a preemption. */
@@ -307,7 +315,7 @@ static bool is_preemption(unsigned index, unsigned thread)
 {
     const struct step *before = index > 0 ? &explorer_steps[index - 1] : NULL;
     return before && before->thread != thread &&
-           (explorer_steps[index].enabled & bit(before->thread));
+           (explorer_steps[index].eager & bit(before->thread));
 }
 
 static unsigned preemptions_before(unsigned index)
@@ -322,16 +330,17 @@ static bool within_bound(unsigned index, unsigned thread)
 }
 
 /* A thread to go on with where no step is planned; false: it would lead to what has been seen. */
-static bool plan(unsigned enabled)
+static bool plan(unsigned enabled, unsigned eager)
 {
     struct step *step = &explorer_steps[explorer_length];
     unsigned last = explorer_length > 0 ? explorer_steps[explorer_length - 1].thread : 0;
 
-    *step = (struct step){.enabled = enabled, .sleep = next_sleep};
+    *step = (struct step){.enabled = enabled, .eager = eager, .sleep = next_sleep};
     unsigned awake = by_chance ? enabled : enabled & ~next_sleep;
     if (awake == 0) {
         return false;
     }
+    awake = awake & eager ? awake & eager : awake;
     if (by_chance && (!(awake & bit(last)) || next_chance(3) == 0)) {
         unsigned skip = next_chance((unsigned)__builtin_popcount(awake));
         while (skip-- > 0) {
@@ -377,7 +386,8 @@ static enum outcome execute(void)
     explorer_start(run_first, NULL);
     go_on(0); /* up to where it is no longer alone */
     while (!failure && !is_ended) {
-        unsigned enabled = who_can();
+        unsigned eager;
+        unsigned enabled = who_can(&eager);
         if (enabled == 0) {
             for (unsigned i = 0; i < explorer_count; i++) {
                 failure = explorer_threads[i].over ? failure : "a deadlock, or a lost wake-up";
@@ -388,7 +398,7 @@ static enum outcome execute(void)
             failure = "no end";
             break;
         }
-        if (explorer_length >= planned && !plan(enabled)) {
+        if (explorer_length >= planned && !plan(enabled, eager)) {
             return OUTCOME_SEEN;
         }
         struct step *step = &explorer_steps[explorer_length];

@@ -47,6 +47,7 @@ struct thread {
     enum wait waits;
     const void *waits_for; /* a mutex, a word, a thread */
     bool yields;
+    unsigned yielded;          /* how often, while others wrote nothing */
     unsigned long writes_seen; /* by others, when it yielded */
     unsigned long writes;      /* its own */
     bool over;

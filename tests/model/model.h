@@ -15,6 +15,7 @@ struct model {
     unsigned stale_reads;     /* most loads of one execution that do not give the newest value */
     unsigned preemptions;     /* most switches away from a thread that could go on; 0: no bound */
     unsigned long executions; /* when so many have been explored, the rest is left */
+    unsigned free_yields;     /* that a thread may go on from though nobody has written anything */
 };
 
 /* Explores each in turn, or those that are named; the rest of main(). Options: see README.md. */

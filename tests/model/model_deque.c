@@ -173,9 +173,12 @@ static void run_full_fences(void)
 int main(int argc, char **argv)
 {
     static const struct model models[] = {
-        {"race", run_race, 5, 0, 1000000},       {"publish", run_publish, 6, 0, 1000000},
-        {"grow", run_grow, 6, 0, 1000000},       {"reuse", run_reuse, 4, 0, 1000000},
-        {"counted", run_counted, 5, 0, 1000000}, {"full_fences", run_full_fences, 5, 0, 1000000},
+        {"race", run_race, 5, 0, 1000000, 0},
+        {"publish", run_publish, 6, 0, 1000000, 0},
+        {"grow", run_grow, 6, 0, 1000000, 0},
+        {"reuse", run_reuse, 4, 0, 1000000, 0},
+        {"counted", run_counted, 5, 0, 1000000, 0},
+        {"full_fences", run_full_fences, 5, 0, 1000000, 0},
     };
     return model_main(argc, argv, models, sizeof models / sizeof models[0]);
 }

@@ -54,7 +54,7 @@ static void run_deeper(void)
     run_tree(2, 2);
 }
 
-/* --- stolen for certain ------------------------------------------------------------------------ */
+/* --- stolen for certain ----------------------------------------------------------------------- */
 
 static struct stook__event is_stolen; /* else nobody sets it: no worker sleeps beside an offer */
 static int inner;
@@ -144,9 +144,9 @@ static void run_leap(void)
 int main(int argc, char **argv)
 {
     static const struct model models[] = {
-        {"stolen", run_stolen, 1, 1, 200000}, {"leap", run_leap, 1, 1, 200000},
-        {"again", run_again, 1, 1, 100000},   {"fork", run_fork, 1, 1, 200000},
-        {"deeper", run_deeper, 1, 1, 200000},
+        {"stolen", run_stolen, 1, 1, 200000, 0}, {"leap", run_leap, 1, 1, 200000, 0},
+        {"again", run_again, 1, 1, 100000, 0},   {"fork", run_fork, 1, 1, 200000, 0},
+        {"deeper", run_deeper, 1, 1, 200000, 0},
     };
     return model_main(argc, argv, models, sizeof models / sizeof models[0]);
 }

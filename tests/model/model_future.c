@@ -271,17 +271,17 @@ static void run_rest(void)
 int main(int argc, char **argv)
 {
     static const struct model models[] = {
-        {"wait", run_wait, 6, 0, 1000000},
-        {"result", run_result, 6, 0, 1000000},
-        {"rest", run_rest, 6, 0, 1000000},
-        {"claim", run_claim, 4, 0, 1000000},
-        {"release", run_release, 4, 0, 1000000},
-        {"cancel", run_cancel, 2, 0, 1000000},
-        {"claim_or_cancel", run_claim_or_cancel, 3, 0, 1000000},
-        {"callbacks", run_callbacks, 3, 0, 1000000},
-        {"abandon", run_abandon, 2, 2, 1000000},
-        {"waiters", run_waiters, 2, 2, 1000000},
-        {"deadline", run_deadline, 2, 2, 1000000},
+        {"wait", run_wait, 6, 0, 1000000, 0},
+        {"result", run_result, 6, 0, 1000000, 0},
+        {"rest", run_rest, 6, 0, 1000000, 0},
+        {"claim", run_claim, 4, 0, 1000000, 0},
+        {"release", run_release, 4, 0, 1000000, 0},
+        {"cancel", run_cancel, 2, 0, 1000000, 0},
+        {"claim_or_cancel", run_claim_or_cancel, 3, 0, 1000000, 0},
+        {"callbacks", run_callbacks, 3, 0, 1000000, 0},
+        {"abandon", run_abandon, 2, 2, 1000000, 0},
+        {"waiters", run_waiters, 2, 2, 1000000, 0},
+        {"deadline", run_deadline, 2, 2, 1000000, 0},
     };
     return model_main(argc, argv, models, sizeof models / sizeof models[0]);
 }

@@ -197,9 +197,9 @@ static void run_nowhere(void)
 int main(int argc, char **argv)
 {
     static const struct model models[] = {
-        {"pop", run_pop, 4, 0, 1000000},     {"several", run_several, 3, 0, 1000000},
-        {"close", run_close, 3, 0, 1000000}, {"close_pop", run_close_pop, 3, 0, 1000000},
-        {"flows", run_flows, 3, 0, 1000000}, {"nowhere", run_nowhere, 6, 0, 1000000},
+        {"pop", run_pop, 4, 0, 1000000, 0},     {"several", run_several, 3, 0, 1000000, 0},
+        {"close", run_close, 3, 0, 1000000, 0}, {"close_pop", run_close_pop, 3, 0, 1000000, 0},
+        {"flows", run_flows, 3, 0, 1000000, 0}, {"nowhere", run_nowhere, 6, 0, 1000000, 0},
     };
     return model_main(argc, argv, models, sizeof models / sizeof models[0]);
 }

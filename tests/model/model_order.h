@@ -16,6 +16,7 @@ struct step {
     unsigned choices; /* outcomes that it may have; and the one that it has */
     unsigned choice;
     unsigned enabled;   /* who could have gone on instead */
+    unsigned eager;     /* those of them who do not yield */
     unsigned backtrack; /* who shall, at some time */
     unsigned done;      /* who has been tried */
     unsigned sleep;     /* whose turn here would lead to what has been seen */

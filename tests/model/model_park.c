@@ -154,15 +154,15 @@ static void run_child(void)
 int main(int argc, char **argv)
 {
     static const struct model models[] = {
-        {"one", run_one, 2, 2, 200000},
-        {"full_fences", run_full_fences, 2, 1, 200000},
-        {"again", run_again, 1, 1, 200000},
-        {"lend", run_lend, 1, 2, 200000},
-        {"both", run_both_of_one, 1, 1, 200000},
-        {"both_of_two", run_both_of_two, 1, 1, 200000},
-        {"submitters", run_submitters, 1, 1, 200000},
-        {"workers", run_workers, 2, 1, 200000},
-        {"child", run_child, 1, 1, 200000},
+        {"one", run_one, 1, 2, 200000, 0},
+        {"full_fences", run_full_fences, 1, 1, 200000, 2},
+        {"again", run_again, 1, 1, 200000, 0},
+        {"lend", run_lend, 1, 2, 200000, 0},
+        {"both", run_both_of_one, 1, 1, 200000, 0},
+        {"both_of_two", run_both_of_two, 1, 1, 200000, 0},
+        {"submitters", run_submitters, 1, 1, 200000, 0},
+        {"workers", run_workers, 2, 1, 200000, 0},
+        {"child", run_child, 1, 1, 200000, 0},
     };
     return model_main(argc, argv, models, sizeof models / sizeof models[0]);
 }

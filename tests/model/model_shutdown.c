@@ -82,9 +82,9 @@ static void run_workers(void)
 int main(int argc, char **argv)
 {
     static const struct model models[] = {
-        {"race", run_race, 1, 1, 200000},       {"twice", run_twice, 1, 1, 200000},
-        {"cancel", run_cancel, 1, 2, 200000},   {"inside", run_inside, 1, 2, 200000},
-        {"workers", run_workers, 1, 1, 200000},
+        {"race", run_race, 1, 1, 200000, 0},       {"twice", run_twice, 1, 1, 200000, 0},
+        {"cancel", run_cancel, 1, 2, 200000, 0},   {"inside", run_inside, 1, 2, 200000, 0},
+        {"workers", run_workers, 1, 1, 200000, 0},
     };
     return model_main(argc, argv, models, sizeof models / sizeof models[0]);
 }

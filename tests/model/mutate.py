@@ -8,8 +8,8 @@
 A mutant is a label of the ledger in lib/README.md and what is left of its order: DQ.take/none has
 no fence, FU.finish/acq is a read-modify-write that does not release. Each is tried with the
 programs that PROGRAMS names for it, until one fails. --quick: those in KNOWN, with the model that
-sees them; it is an error if it does not. FOLDER: where config.h and stook/version.h are. --wrap prints
-the linker's options. Nothing in the tree is changed.
+sees them; it is an error if it does not. FOLDER: where config.h and stook/version.h are. --wrap
+prints the linker's options. Nothing in the tree is changed.
 """
 import argparse
 import os
