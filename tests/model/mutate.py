@@ -14,6 +14,7 @@ prints the linker's options. Nothing in the tree is changed.
 import argparse
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -239,6 +240,7 @@ def main():
 
     with ThreadPoolExecutor(args.j) as pool:
         results = list(pool.map(one, wanted))
+    shutil.rmtree(builder.folder)
     print(f"{sum(results)} of {len(results)} mutants are seen")
     if args.quick and (not all(results) or len(results) < len(KNOWN)):
         sys.exit(1)
