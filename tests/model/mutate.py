@@ -28,21 +28,31 @@ LIB = ROOT / "lib"
 CHECKER = ["explorer", "model_memory", "model_order", "model_system", "model_tsan"]
 
 PROGRAMS = {
+    "AC": ["model_group"],
+    "BD": ["model_tied"],
+    "BL": ["model_tied"],
+    "CT": ["model_group", "model_tied"],
     "DQ": ["model_deque"],
     "EV": ["model_future"],
-    "EX": ["model_shutdown"],
+    "EX": ["model_shutdown", "model_tied"],
     "FJ": ["model_fork_join"],
     "FN": ["model_deque", "model_park"],
-    "FU": ["model_future", "model_park"],
+    "FU": ["model_future", "model_park", "model_worker"],
     "IB": ["model_inbox"],
     "IJ": ["model_inbox", "model_shutdown"],
     "LN": ["model_fork_join"],
     "PK": ["model_park", "model_shutdown"],
     "SL": ["model_park"],
+    "TK": ["model_tied"],
+    "TM": ["model_tied"],
+    "WH": ["model_group"],
+    "WS": ["model_group"],
 }
 
 # seen within moments: mutant -> program and model
 KNOWN = {
+    "AC.pushed/none": "model_group:each",
+    "AC.push/rlx": "model_group:each",
     "DQ.announce/none": "model_deque:full_fences",
     "DQ.enter/none": "model_deque:counted",
     "DQ.grow/rlx": "model_deque:grow",
@@ -62,6 +72,10 @@ KNOWN = {
     "IB.link/rlx": "model_inbox:pop",
     "IB.look/rlx": "model_inbox:nowhere",
     "IB.post/acq": "model_inbox:pop",
+    "TK.look/rlx": "model_tied:flag",
+    "TK.unref/rel": "model_tied:token",
+    "WH.part/rel": "model_group:when_all",
+    "WS.gone/rlx": "model_group:any",
 }
 
 # of the sources that use a header, those that matter to a program; others: all
@@ -179,6 +193,7 @@ class Builder:
         needs = [NEEDS.get(program.split(":")[0]) for program in programs]
         if all(needs):
             changed &= set.union(*needs)
+        changed -= {"platform_portable"}
         for name in changed:
             # a source finds the headers beside it first: it must be in the copy
             copy = lib / f"{name}.c"

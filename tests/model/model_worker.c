@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A task's record between the worker that submits and awaits it and a thread outside that gets a
+ * reference, uses it and gives it up at any moment: whether the worker has the record for itself
+ * or not, it is whole whenever it is looked at, and goes after its last use.
+ */
+#include <stdatomic.h>
+#include "pool_support.h"
+
+static _Atomic(stook_future *) passed_on; /* with a reference */
+
+static void use(void *arg)
+{
+    stook_future *future;
+    int64_t deadline_ns = *(const int64_t *)arg;
+
+    while (!(future = atomic_load_explicit(&passed_on, memory_order_acquire))) {
+        model_yield();
+    }
+    enum stook_status status = stook_future_wait_until(future, deadline_ns);
+    MODEL_CHECK(status == STOOK_OK || status == STOOK_TIMEOUT);
+    MODEL_CHECK(status == STOOK_TIMEOUT || ran[1] == 1);
+    stook_future_release(future);
+}
+
+static void pass_on(stook_future *future)
+{
+    atomic_store_explicit(&passed_on, future, memory_order_release);
+}
+
+/* Waits for a task that somebody else looks at, too. */
+static int wait_for_shared(void *arg, void **ret_value)
+{
+    stook_future *future;
+
+    MODEL_CHECK(stook_executor_submit(executor, work, &ran[1], &future) == STOOK_OK);
+    pass_on(stook_future_retain(future));
+    MODEL_CHECK(stook_future_wait_until(future, STOOK_FOREVER) == STOOK_OK && ran[1] == 1);
+    stook_future_release(future);
+    return work(arg, ret_value);
+}
+
+/* Leaves it to whoever has been given its last reference but the queue's. */
+static int leave_shared(void *arg, void **ret_value)
+{
+    stook_future *future;
+
+    MODEL_CHECK(stook_executor_submit(executor, work, &ran[1], &future) == STOOK_OK);
+    pass_on(future);
+    return work(arg, ret_value);
+}
+
+static void run(stook_task_fn *fn, int64_t deadline_ns)
+{
+    static int64_t deadline;
+
+    deadline = deadline_ns;
+    atomic_store_explicit(&passed_on, NULL, memory_order_relaxed);
+    create(1);
+    model_start(use, &deadline);
+    MODEL_CHECK(stook_executor_submit(executor, fn, &ran[0], NULL) == STOOK_OK);
+    model_join();
+    stook_executor_destroy(executor);
+    MODEL_CHECK(ran[0] == 1 && ran[1] == 1);
+}
+
+static void run_look(void)
+{
+    run(wait_for_shared, 0);
+}
+
+static void run_wait(void)
+{
+    run(wait_for_shared, INT64_C(2000000000));
+}
+
+static void run_leave(void)
+{
+    run(leave_shared, 0);
+}
+
+static void run_leave_wait(void)
+{
+    run(leave_shared, INT64_C(2000000000));
+}
+
+int main(int argc, char **argv)
+{
+    static const struct model models[] = {
+        {"look", run_look, 1, 1, 100000, 0},
+        {"wait", run_wait, 1, 1, 100000, 0},
+        {"leave", run_leave, 1, 1, 100000, 0},
+        {"leave_wait", run_leave_wait, 1, 1, 100000, 0},
+    };
+    return model_main(argc, argv, models, sizeof models / sizeof models[0]);
+}
