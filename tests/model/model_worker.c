@@ -37,6 +37,7 @@ static int wait_for_shared(void *arg, void **ret_value)
     pass_on(stook_future_retain(future));
     MODEL_CHECK(stook_future_wait_until(future, STOOK_FOREVER) == STOOK_OK && ran[1] == 1);
     stook_future_release(future);
+    submit_and_wait(&ran[2]); /* in the same record, if that is free */
     return work(arg, ret_value);
 }
 
@@ -53,13 +54,16 @@ static int leave_shared(void *arg, void **ret_value)
 static void run(stook_task_fn *fn, int64_t deadline_ns)
 {
     static int64_t deadline;
+    stook_future *future;
 
     deadline = deadline_ns;
     atomic_store_explicit(&passed_on, NULL, memory_order_relaxed);
     create(1);
     model_start(use, &deadline);
-    MODEL_CHECK(stook_executor_submit(executor, fn, &ran[0], NULL) == STOOK_OK);
+    MODEL_CHECK(stook_executor_submit(executor, fn, &ran[0], &future) == STOOK_OK);
     model_join();
+    MODEL_CHECK(stook_future_wait_until(future, STOOK_FOREVER) == STOOK_OK);
+    stook_future_release(future);
     stook_executor_destroy(executor);
     MODEL_CHECK(ran[0] == 1 && ran[1] == 1);
 }
