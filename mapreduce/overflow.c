@@ -126,7 +126,7 @@ static bool reserve(struct spill *spill, size_t count)
     struct mr__budget *budget = &spill->context->budget;
     size_t size = count * sizeof *spill->entries;
 
-    if (size <= spill->entries_size) {
+    if (spill->entries && size <= spill->entries_size) {
         return true;
     }
     mr__deallocate(budget, spill->entries, spill->entries_size);
@@ -229,11 +229,13 @@ enum stook_status mr__list_spill(struct mr__context *context, const struct mr_jo
             status = fail_plain(&spill, STOOK_NOMEM);
         }
         for (size_t i = 0; status == STOOK_OK && i < count; i++) {
-            /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference) reserved */
             spill.entries[i].at = mr__list_next(&walk);
         }
         if (status == STOOK_OK) {
             status = mr__order_sort(&order, context->executor, spill.entries, count, count);
+            if (status != STOOK_OK) {
+                fail_plain(&spill, status);
+            }
         }
         for (size_t i = 0; status == STOOK_OK && i < count; i++) {
             struct mr_pair pair = mr__packed_pair(spill.entries[i].at);

@@ -34,9 +34,9 @@ static void spilling_bulk(struct bulk *ret)
     ret->job.reduce = each_reduce;
 }
 
-/* Runs the job and reads its result once; gives the first failure of both. */
-static enum stook_status run_and_read(stook_executor *executor, const struct bulk *bulk,
-                                      struct mr_error *ret_error)
+/* Runs the job and reads its result once; gives the first failure of both, and how much was read. */
+static enum stook_status run_and_count(stook_executor *executor, const struct bulk *bulk,
+                                       struct mr_error *ret_error, uint64_t *ret_count)
 {
     struct mr_pair pair;
     mr_result *result = NULL;
@@ -53,7 +53,16 @@ static enum stook_status run_and_read(stook_executor *executor, const struct bul
     status = mr_result_status(result, ret_error);
     MUST((status == STOOK_OK) == (count == mr_result_count(result)));
     mr_result_destroy(result);
+    *ret_count = count;
     return status;
+}
+
+static enum stook_status run_and_read(stook_executor *executor, const struct bulk *bulk,
+                                      struct mr_error *ret_error)
+{
+    uint64_t count;
+
+    return run_and_count(executor, bulk, ret_error, &count);
 }
 
 /* --- writes and reads -------------------------------------------------------------------------- */
@@ -394,18 +403,39 @@ Test(mr_spill, B91_cancelled_while_it_writes, .timeout = 120)
 
 /* --- memory ------------------------------------------------------------------------------------ */
 
+/* A user's own order, so that the sort takes memory. */
+static int by_value(const struct mr_pair *a, const struct mr_pair *b, void *user)
+{
+    (void)user;
+    return mr_slice_compare(a->value, b->value);
+}
+
+static uint64_t pairs_of(const struct bulk *bulk)
+{
+    stook_executor *executor = must_create(1);
+    struct mr_error error;
+    uint64_t pairs;
+
+    cr_assert_eq(run_and_count(executor, bulk, &error, &pairs), STOOK_OK);
+    stook_executor_destroy(executor);
+    return pairs;
+}
+
 static void each_allocation_fails(const struct bulk *bulk, unsigned least_failures)
 {
+    const uint64_t pairs_wanted = pairs_of(bulk);
     const long blocks_before = atomic_load(&blocks);
     enum stook_status status = STOOK_NOMEM;
     unsigned failures = 0;
+    uint64_t pairs;
 
     for (long number = 0; status != STOOK_OK; number += 1 + number / 100) {
         stook_executor *executor = must_create(1);
         struct usage before = usage_now();
         struct mr_error error;
         fail_call(number);
-        status = run_and_read(executor, bulk, &error);
+        status = run_and_count(executor, bulk, &error, &pairs);
+        cr_assert(status != STOOK_OK || pairs == pairs_wanted, "call %ld", number);
         if (!has_failed()) {
             cr_assert_eq(status, STOOK_OK);
         } else if (status != STOOK_OK) {
@@ -432,6 +462,9 @@ Test(mr_spill, B88_every_allocation_may_fail, .timeout = 300)
     bulk.job.reduce = NULL;
     each_allocation_fails(&bulk, 50);
     bulk.job.order = MR_ORDER_NONE;
+    each_allocation_fails(&bulk, 50);
+    bulk.job.order = MR_ORDER_PAIR; /* with its own function, which sorts elsewhere */
+    bulk.job.compare = by_value;
     each_allocation_fails(&bulk, 50);
     bulk_free(&bulk);
     bulk_init(&bulk, 100000, 100000, 10, 8); /* a table that moves when it grows */
