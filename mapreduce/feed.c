@@ -269,6 +269,25 @@ static enum stook_status submit(struct mr__feeder *feeder, struct mr__window *wi
     return status;
 }
 
+/* A window that was cancelled though the job was not stopped has lost its executor. */
+static bool has_lost(const struct mr__feeder *feeder, const struct stook_scope_outcome *outcome)
+{
+    return outcome->cancelled > 0 && !mr__control_stopped(feeder->feed->control);
+}
+
+/* Of those that were handed over. They stay under way, so that no other follows that would be
+ * refused. */
+static bool windows_were_lost(const struct mr__feeder *feeder)
+{
+    struct stook_scope_outcome outcome = {0};
+
+    if (feeder->scope) {
+        enum stook_status status = stook_scope_wait_until(feeder->scope, 0, &outcome);
+        (void)status; /* it does not wait */
+    }
+    return has_lost(feeder, &outcome);
+}
+
 enum stook_status mr__window_hand_over(struct mr__feeder *feeder, struct mr__window *window)
 {
     struct mr__feed *feed = feeder->feed;
@@ -284,14 +303,15 @@ enum stook_status mr__window_hand_over(struct mr__feeder *feeder, struct mr__win
         if (status == STOOK_SHUTDOWN || status == STOOK_BROKEN || status == STOOK_FORKED) {
             return mr__feed_fail_plain(feed, status);
         }
+    } else if (windows_were_lost(feeder)) {
+        return mr__feed_fail_plain(feed, STOOK_SHUTDOWN);
     }
     enum stook_status status = mr__window_map(window);
     mr__window_put(window, false);
     return status;
 }
 
-/* Waits for the windows that were handed over. One that was cancelled though the job was not
- * stopped has lost its executor. */
+/* Waits for the windows that were handed over. */
 static void finish(struct mr__feeder *feeder)
 {
     struct stook_scope_outcome outcome = {0};
@@ -306,7 +326,7 @@ static void finish(struct mr__feeder *feeder)
             thrd_yield(); /* as in batch.c: nothing is freed under a running task */
         }
     } while (status == STOOK_DEADLOCK);
-    if (outcome.cancelled > 0 && !mr__control_stopped(feeder->feed->control)) {
+    if (has_lost(feeder, &outcome)) {
         mr__feed_fail_plain(feeder->feed, STOOK_SHUTDOWN);
     }
     stook_scope_destroy(feeder->scope);

@@ -94,3 +94,79 @@ Test(mr_shutdown, B95_job_after_shutdown_is_refused, .timeout = 60)
     cr_assert_eq(atomic_load(&closing.gate.arrived), 0);
     stook_executor_destroy(executor);
 }
+
+/* The steps one by one: there is no driver that could be told. */
+Test(mr_shutdown, B95_cancel_pending_ends_a_batch, .timeout = 60)
+{
+    struct mr_job job = held_job();
+    mr_batch *batch;
+    mr_groups *groups = UNTOUCHED(mr_groups);
+    struct mr_error error;
+    thrd_t thread;
+    closing.executor = must_create(1);
+    closing.mode = STOOK_CANCEL_PENDING;
+    must_start(&thread, closing_thread, NULL);
+    cr_assert_eq(mr_async_map(closing.executor, &job, &batch, NULL), STOOK_OK);
+    cr_assert_eq(mr_report_progress(batch, NULL, NULL, NULL, 0), STOOK_SHUTDOWN);
+    cr_assert_eq(mr_batch_error(batch)->status, STOOK_SHUTDOWN);
+    cr_assert_eq(mr_batch_error(batch)->phase, MR_PHASE_MAP);
+    memset(&error, 0xff, sizeof error);
+    cr_assert_eq(mr_shuffle(closing.executor, batch, &groups, &error), STOOK_SHUTDOWN);
+    cr_assert_eq(error.status, STOOK_SHUTDOWN);
+    cr_assert_eq(groups, UNTOUCHED(mr_groups));
+    cr_assert_eq(atomic_load(&closing.gate.arrived), 1);
+    mr_batch_destroy(batch);
+    thrd_join(thread, NULL);
+    stook_executor_destroy(closing.executor);
+}
+
+struct giving {
+    uint64_t given;
+    uint64_t most; /* then there are no more */
+};
+
+static int plain_closing_thread(void *arg)
+{
+    (void)arg;
+    enum stook_status status = stook_executor_shutdown(closing.executor, closing.mode, 0);
+    MUST(status == STOOK_TIMEOUT);
+    return 0;
+}
+
+/* The executor is closed while item number ITEMS is given, by another thread: a task must not. */
+static int closing_next(struct mr_slice *ret_item, void *user)
+{
+    struct giving *giving = user;
+    if (giving->given == giving->most) {
+        return 0;
+    }
+    if (++giving->given == ITEMS) {
+        thrd_t thread;
+        must_start(&thread, plain_closing_thread, NULL);
+        thrd_join(thread, NULL);
+    }
+    *ret_item = mr_slice_of(&giving->given, sizeof giving->given);
+    return 1;
+}
+
+/* Whether windows are handed over then, or have been and are cancelled. */
+Test(mr_shutdown, B95_ends_a_job_that_is_being_fed, .timeout = 60)
+{
+    static const uint64_t mosts[] = {ITEMS, ITEMS + 1, UINT64_MAX};
+    gate_open(&closing.gate);
+    for (unsigned form = 0; form < 12; form++) {
+        struct giving giving = {.most = mosts[form / 2 % 3]};
+        struct mr_job job = held_job();
+        mr_result *result = UNTOUCHED(mr_result);
+        struct mr_error error;
+        memset(&error, 0xff, sizeof error);
+        job.input = mr_input_iterator(closing_next, &giving);
+        job.input.chunk = form < 6 ? 1 : ITEMS;
+        closing.executor = must_create(1 + form % 2);
+        closing.mode = form < 6 ? STOOK_CANCEL_PENDING : STOOK_DRAIN;
+        cr_assert_eq(mr_map_reduce(closing.executor, &job, &result, &error), STOOK_SHUTDOWN);
+        cr_assert_eq(result, UNTOUCHED(mr_result));
+        cr_assert_eq(error.status, STOOK_SHUTDOWN);
+        stook_executor_destroy(closing.executor);
+    }
+}
