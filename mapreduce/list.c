@@ -102,22 +102,6 @@ bool mr__list_add(struct mr__list *list, struct mr_slice key, struct mr_slice va
     return true;
 }
 
-void mr__list_append(struct mr__list *list, struct mr__list *from)
-{
-    if (!from->first) {
-        return;
-    }
-    if (list->last) {
-        list->last->next = from->first;
-    } else {
-        list->first = from->first;
-    }
-    list->last = from->last;
-    list->count += from->count;
-    list->bytes += from->bytes;
-    *from = (struct mr__list){.budget = from->budget};
-}
-
 void mr__list_fini(struct mr__list *list)
 {
     struct mr__list_chunk *chunk = list->first;
@@ -129,8 +113,9 @@ void mr__list_fini(struct mr__list *list)
     *list = (struct mr__list){.budget = list->budget};
 }
 
-/* The sizes of a packed pair, and where its value begins. */
-static const char *unpack(const void *packed, size_t *ret_key_size, size_t *ret_value_size)
+/* The sizes of a packed pair, and where its value begins. If it was not packed here, they may be
+ * more than memory has. */
+static const char *unpack(const void *packed, uint64_t *ret_key_size, uint64_t *ret_value_size)
 {
     const char *at = packed;
     struct header header;
@@ -143,8 +128,8 @@ static const char *unpack(const void *packed, size_t *ret_key_size, size_t *ret_
         struct large large;
         memcpy(&large, at, sizeof large);
         at += sizeof large;
-        *ret_key_size = (size_t)large.key_size;
-        *ret_value_size = (size_t)large.value_size;
+        *ret_key_size = large.key_size;
+        *ret_value_size = large.value_size;
     }
     return at;
 }
@@ -168,8 +153,8 @@ bool mr__packed_fits(const void *packed, uint64_t left, size_t *ret_size)
     const size_t small = sizeof(struct header);
     const size_t large = small + sizeof(struct large);
     struct header header;
-    size_t key_size;
-    size_t value_size;
+    uint64_t key_size;
+    uint64_t value_size;
 
     if (left < small) {
         return false;
@@ -181,32 +166,36 @@ bool mr__packed_fits(const void *packed, uint64_t left, size_t *ret_size)
     }
     unpack(packed, &key_size, &value_size);
     left -= size;
-    if (value_size > left || padded(value_size) > left) {
+    if (left > SIZE_MAX - size) { /* no more than can be had in one piece */
+        left = SIZE_MAX - size;
+    }
+    if (value_size > left || padded((size_t)value_size) > left) {
         return false;
     }
-    left -= padded(value_size);
-    if (key_size > left || padded(key_size) > left) {
+    left -= padded((size_t)value_size);
+    if (key_size > left || padded((size_t)key_size) > left) {
         return false;
     }
-    *ret_size = size + padded(value_size) + padded(key_size);
+    *ret_size = size + padded((size_t)value_size) + padded((size_t)key_size);
     return true;
 }
 
 size_t mr__packed_size(const void *packed)
 {
-    size_t key_size;
-    size_t value_size;
+    uint64_t key_size;
+    uint64_t value_size;
     const char *value = unpack(packed, &key_size, &value_size);
 
-    return (size_t)(value - (const char *)packed) + padded(value_size) + padded(key_size);
+    return (size_t)(value - (const char *)packed) + padded((size_t)value_size) +
+           padded((size_t)key_size);
 }
 
 struct mr_pair mr__packed_pair(const void *packed)
 {
-    struct mr_pair pair;
-    const char *value = unpack(packed, &pair.key.size, &pair.value.size);
+    uint64_t key_size;
+    uint64_t value_size;
+    const char *value = unpack(packed, &key_size, &value_size);
 
-    pair.value.data = value;
-    pair.key.data = value + padded(pair.value.size);
-    return pair;
+    return (struct mr_pair){.key = {value + padded((size_t)value_size), (size_t)key_size},
+                            .value = {value, (size_t)value_size}};
 }

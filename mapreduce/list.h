@@ -22,9 +22,6 @@ struct mr__list { /* all zero but budget: empty */
 /* Copies key and value. False without memory. */
 bool mr__list_add(struct mr__list *list, struct mr_slice key, struct mr_slice value);
 
-/* Moves all of `from` behind what is in the list. */
-void mr__list_append(struct mr__list *list, struct mr__list *from);
-
 /* Empties it: it can be used again. */
 void mr__list_fini(struct mr__list *list);
 

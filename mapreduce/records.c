@@ -71,19 +71,11 @@ static size_t delimiter_behind(const struct mr__cutter *cutter, const struct mr_
 static size_t record_end(const struct mr__cutter *cutter, const struct mr__text *text, size_t at,
                          size_t *ret_next)
 {
-    size_t end = text->size;
-
-    switch (cutter->input->records) {
-    case MR_RECORDS_DELIMITED:
-        end = delimiter_behind(cutter, text, at);
-        break;
-    case MR_RECORDS_FIXED:
-        end = at + cutter->input->record_size;
-        *ret_next = end;
-        return end;
-    default: /* one record */
-        break;
+    if (cutter->input->records == MR_RECORDS_FIXED) {
+        *ret_next = at + cutter->input->record_size;
+        return *ret_next;
     }
+    size_t end = delimiter_behind(cutter, text, at);
     *ret_next = end < text->size ? end + 1 : end;
     return end;
 }

@@ -127,7 +127,8 @@ void mr__writer_add(struct mr__writer *writer, struct mr_slice key, struct mr_sl
     static const char padding[8];
     char header[MR_PACKED_HEADER];
 
-    put(writer, header, mr__pack_header(header, key.size, value.size));
+    size_t size = mr__pack_header(header, key.size, value.size);
+    put(writer, header, size);
     put(writer, value.data, value.size);
     put(writer, padding, -value.size & 7);
     put(writer, key.data, key.size);

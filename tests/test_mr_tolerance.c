@@ -304,7 +304,8 @@ static int counting_map(const struct mr_item *item, mr_emitter *out, void *user)
         mr_count(out, counter_names[i], i);
     }
     mr_count(out, other_copy, 1); /* the name of number 1, elsewhere */
-    return mr_emit(out, mr_slice_of(&item->index, 1), mr_slice_of(NULL, 0));
+    const unsigned char key = (unsigned char)item->index;
+    return mr_emit(out, mr_slice_of(&key, 1), mr_slice_of(NULL, 0));
 }
 
 /* The first of the new names has room, and no other. */

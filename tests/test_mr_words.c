@@ -4,7 +4,7 @@
  * what the plainest loop does, at any length, place and size of the array, and never touches a byte
  * outside the text or the array: an unreadable page stands before the text or behind it.
  */
-#define _DEFAULT_SOURCE /* MAP_ANONYMOUS */
+#define _GNU_SOURCE /* MAP_ANONYMOUS */
 #include "check.h"
 #include "mr_support.h"
 #include "words.h"
