@@ -1,9 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Behaviour of the command `stook wordcount`, as a user sees it: what it prints, on which stream,
-and with which status. Called with the path of the binary (else it is $STOOK) and, optionally, with
-words: then only tests with one of them in their name are run. Prints TAP. Counts are compared with
-an oracle of a few lines, `expected()`.
+and with which status. Called as tap_tests.py says. Counts are compared with an oracle of a few
+lines, `expected()`.
 """
 
 import collections
@@ -21,30 +20,14 @@ import tempfile
 import termios
 import threading
 import time
-import traceback
 import tty
 
-STOOK = os.path.abspath(sys.argv[1] if len(sys.argv) > 1 else os.environ["STOOK"])
-ONLY = sys.argv[2:]
+sys.dont_write_bytecode = True
+from tap_tests import STOOK, Failure, Skip, check, run_tests, test  # noqa: E402
+
 TIMEOUT = 60  # seconds after which a command hangs: none should take one, but sanitizers are slow
 SEED = int(os.environ.get("STOOK_SEED", str(time.time_ns() % 2**32)), 0)
 CAN_READ_ANYTHING = os.geteuid() == 0
-
-tests = []
-
-
-def test(function):
-    tests.append(function)
-    return function
-
-
-class Failure(Exception):
-    pass
-
-
-def check(condition, *what):
-    if not condition:
-        raise Failure(" ".join(w if isinstance(w, str) else repr(w)[:600] for w in what))
 
 
 def counts(*texts):
@@ -147,6 +130,15 @@ def sorts_by_bytes():
     words = [b"b", b"a", b"ab", b"B", b"\xff", b"\x80", b"a\x00", b"a\x00b", b"\x01", b"zz", b"z"]
     write("order", b" ".join(words))
     succeeds(b"".join(word + b"\t1\n" for word in sorted(words)), "order")
+
+
+@test
+def sorts_as_asked():
+    text = b"b a c b a b\n"
+    succeeds(b"a\t2\nb\t3\nc\t1\n", "--sort", "key", stdin=text)
+    succeeds(b"b\t3\na\t2\nc\t1\n", "--sort=count", stdin=text)
+    succeeds(b"a\t1\n", "--sort", "none", stdin=b"a")
+    fails(2, "--sort", "--sort", "keys", stdin=text)
 
 
 @test
@@ -493,15 +485,11 @@ def ctrl_c_while_counting():
 # --- progress ------------------------------------------------------------------------------------
 
 
-class NoTerminal(Exception):
-    """The machine has no pseudo-terminals (/dev/pts)."""
-
-
 def open_terminal():
     try:
         return pty.openpty()
     except OSError as error:
-        raise NoTerminal from error
+        raise Skip("no pseudo-terminal to be had") from error
 
 
 def run_on_terminal(*args):
@@ -554,37 +542,6 @@ def errors_reach_a_terminal():
     check(b"no-such-file" in seen and seen.endswith(b"\n"), seen)
 
 
-def hangs(_signal, _frame):
-    raise Failure("hangs")
-
-
-def main():
-    chosen = [t for t in tests if not ONLY or any(word in t.__name__ for word in ONLY)]
-    failed = 0
-    signal.signal(signal.SIGALRM, hangs)
-    print("# STOOK_SEED=%d" % SEED)
-    print("1..%d" % len(chosen))
-    for number, function in enumerate(chosen, 1):
-        note = None
-        with tempfile.TemporaryDirectory(prefix="stook-test-") as directory:
-            os.chdir(directory)
-            signal.alarm(2 * TIMEOUT)
-            try:
-                note = function()
-                outcome = "ok"
-            except NoTerminal:
-                note, outcome = "SKIP no pseudo-terminal to be had", "ok"
-            except Exception:  # a test that breaks has failed
-                failed += 1
-                outcome = "not ok"
-                for line in traceback.format_exc().splitlines():
-                    print("# " + line)
-            signal.alarm(0)
-            os.chdir("/")
-        name = "%s %d - command/%s" % (outcome, number, function.__name__)
-        print(name + (" # " + note if note else ""), flush=True)
-    return 1 if failed or not chosen else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    print("# STOOK_SEED=%d" % SEED)
+    sys.exit(run_tests("command", 2 * TIMEOUT))

@@ -9,6 +9,7 @@
 #define _GNU_SOURCE /* for memmem(), memrchr() */
 #include <getopt.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <regex.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,6 +62,10 @@ static bool check_pattern(struct grep *grep)
     regex_t expression;
     int code = regcomp(&expression, grep->pattern, REG_EXTENDED | REG_NOSUB);
 
+    if (code == REG_ESPACE) {
+        command_complain("out of memory for the expression '%s'", grep->pattern);
+        return false;
+    }
     if (code != 0) {
         regerror(code, &expression, message, sizeof message);
         command_complain("'%s' is not a regular expression: %s", grep->pattern, message);
@@ -128,13 +133,19 @@ struct matcher {
     size_t room;
 };
 
-/* Does it match? A negative number: there is no memory. */
+/* Does it match? A negative number is a status: there is no memory, also for regexec(); or its
+ * offsets, of type int on most systems, cannot tell where the line ends. */
 static int match(struct matcher *matcher, struct mr_slice line)
 {
+    if (line.size > INT_MAX) {
+        command_complain("a line of more than %d bytes can be searched for plain text only",
+                         INT_MAX);
+        return STOOK_INVALID;
+    }
     if (line.size >= matcher->room) {
         char *bigger = realloc(matcher->line, 2 * line.size + 64);
         if (!bigger) {
-            return -1;
+            return STOOK_NOMEM;
         }
         matcher->line = bigger;
         matcher->room = 2 * line.size + 64;
@@ -145,10 +156,11 @@ static int match(struct matcher *matcher, struct mr_slice line)
     matcher->line[line.size] = '\0';
 #ifdef REG_STARTEND
     regmatch_t range = {.rm_so = 0, .rm_eo = (regoff_t)line.size};
-    return regexec(&matcher->expression, matcher->line, 1, &range, REG_STARTEND) == 0;
+    int code = regexec(&matcher->expression, matcher->line, 1, &range, REG_STARTEND);
 #else /* what is behind a NUL is not looked at */
-    return regexec(&matcher->expression, matcher->line, 0, NULL, 0) == 0;
+    int code = regexec(&matcher->expression, matcher->line, 0, NULL, 0);
 #endif
+    return code == 0 ? 1 : code == REG_NOMATCH ? 0 : STOOK_NOMEM;
 }
 
 /* The expression is compiled for each call: threads that share one wait for each other. */
@@ -166,7 +178,7 @@ static int map_lines(const struct mr_item *item, mr_emitter *out, void *user)
     while (status == STOOK_OK && next_line(&text, grep, &line)) {
         int matches = grep->is_plain ? 1 : match(&matcher, line);
         if (matches < 0) {
-            status = STOOK_NOMEM;
+            status = (enum stook_status)matches;
         } else if (matches > 0) {
             status = emit_line(item, line, out, grep);
         }

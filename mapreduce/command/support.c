@@ -33,7 +33,8 @@ uint64_t command_parse_number(const char *option, const char *text, uint64_t mos
     const char *at = text;
 
     for (; *at >= '0' && *at <= '9' && number <= most; at++) {
-        number = number > (UINT64_MAX - 9) / 10 ? UINT64_MAX : number * 10 + (uint64_t)(*at - '0');
+        uint64_t digit = (uint64_t)(*at - '0');
+        number = number > (UINT64_MAX - digit) / 10 ? UINT64_MAX : number * 10 + digit;
     }
     if (at == text || *at != '\0' || number < 1 || number > most) {
         command_complain("%s: '%s' is not a whole number from 1 to %llu", option, text,
@@ -146,6 +147,7 @@ static enum stook_status wait_for(mr_run *run, const struct command_options *opt
                                   struct mr_error *error)
 {
     const int64_t period_ns = 100000000; /* what Ctrl-C may take */
+    int64_t patience = 20;               /* periods; then a callback takes too long for it */
     enum stook_status status;
 
     do {
@@ -155,6 +157,9 @@ static enum stook_status wait_for(mr_run *run, const struct command_options *opt
         }
         if (interrupted) {
             mr_run_cancel(run);
+            if (--patience == 0) {
+                _exit(EXIT_INTERRUPTED); /* nothing is printed yet, and files have no names */
+            }
         }
     } while (status == STOOK_TIMEOUT);
     if (options->show_progress) {
@@ -185,7 +190,9 @@ int command_run(stook_executor *executor, const struct command_options *options,
         return EXIT_INTERRUPTED;
     }
     if (status != STOOK_OK) {
-        command_complain("%s", error.message);
+        /* callbacks return the status that they meet */
+        bool is_memory = status == STOOK_TASK_FAILED && error.code == STOOK_NOMEM;
+        command_complain("%s%s", is_memory ? "out of memory: " : "", error.message);
         return EXIT_TROUBLE;
     }
     return EXIT_SUCCESS;
