@@ -4,7 +4,8 @@
  * from several threads, and on an executor that is shut down meanwhile.
  */
 #include "check.h"
-#include "support.h"
+#include "group_support.h"
+#include "workers_support.h"
 
 enum { ITEMS = 20000 };
 
@@ -395,4 +396,74 @@ Test(map, B36_a_failure_behind_items_that_were_cancelled_is_not_told_as_the_firs
     stook_future_release(map.awaited);
     stook_executor_destroy(map.executor);
     stook_executor_destroy(other);
+}
+
+/* A map whose item waits for a task that has no turn before the one that maps has ended. */
+struct circle {
+    stook_executor *executor;
+    stook_future *behind;
+    struct gate submitted;
+    thrd_t mapper;
+    atomic_bool waits;
+    atomic_int ended; /* items */
+    enum stook_status status;
+    int ended_first; /* before the map returned */
+};
+
+/* The first one lets a second worker take the other, and then time to wait first. */
+static int circle_item(void *arg, void **ret_value)
+{
+    struct circle *circle = arg;
+
+    (void)ret_value;
+    if (thrd_equal(thrd_current(), circle->mapper)) {
+        MUST(stook_executor_resize(circle->executor, 2) == STOOK_OK);
+        SPIN_UNTIL(atomic_load(&circle->waits));
+        for (int i = 0; i < 5; i++) {
+            give_a_chance();
+        }
+    } else {
+        atomic_store(&circle->waits, true);
+        /* DEADLOCK if the map was faster, and waits already */
+        enum stook_status status = stook_future_wait_until(circle->behind, STOOK_FOREVER);
+        MUST(status == STOOK_OK || status == STOOK_DEADLOCK);
+    }
+    atomic_fetch_add(&circle->ended, 1);
+    return 0;
+}
+
+static int circle_task(void *arg, void **ret_value)
+{
+    struct circle *circle = arg;
+
+    (void)ret_value;
+    gate_pass(&circle->submitted);
+    circle->mapper = thrd_current();
+    circle->status = stook_executor_map(circle->executor, circle_item, circle, 2, 0, NULL, NULL);
+    circle->ended_first = atomic_load(&circle->ended);
+    return 0;
+}
+
+/* Items that run use what the caller has lent them, so it may not return before them. */
+Test(map, a_map_does_not_leave_its_items_behind_where_they_wait_for_it, .timeout = 60)
+{
+    struct circle circle = {.executor = create_between(1, 2)};
+    stook_scope *scope = must_scope_with(circle.executor, NULL, 1, true);
+    atomic_int runs = 0;
+    stook_future *future = must_submit_in(circle.executor, scope, circle_task, &circle);
+
+    circle.behind = must_submit_in(circle.executor, scope, count_task, &runs);
+    gate_open(&circle.submitted);
+    SPIN_UNTIL(atomic_load(&circle.waits));
+    for (int i = 0; i < 20; i++) {
+        give_a_chance(); /* for the map to wait, too */
+    }
+    (void)stook_future_cancel(circle.behind);
+    cr_assert_eq(stook_future_result(future, NULL), STOOK_OK);
+    cr_assert_eq(circle.status, STOOK_OK);
+    cr_assert_eq(circle.ended_first, 2);
+    stook_future_release(circle.behind);
+    stook_future_release(future);
+    stook_scope_destroy(scope);
+    stook_executor_destroy(circle.executor);
 }
