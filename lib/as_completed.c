@@ -126,6 +126,9 @@ enum stook_status stook_as_completed_create(stook_future *const futures[], size_
     if (!ret_iterator || (count > 0 && !futures)) {
         return STOOK_INVALID;
     }
+    if (count > most) {
+        return STOOK_NOMEM; /* before the array is read, which cannot be so long */
+    }
     for (size_t i = 0; i < count; i++) {
         if (!futures[i]) {
             return STOOK_INVALID;
@@ -133,9 +136,6 @@ enum stook_status stook_as_completed_create(stook_future *const futures[], size_
         if (stook__future_forked(futures[i])) {
             return STOOK_FORKED;
         }
-    }
-    if (count > most) {
-        return STOOK_NOMEM;
     }
     const struct stook_allocator *allocator = count ? stook__task_allocator(futures[0]) : NULL;
     size_t bytes = sizeof(stook_as_completed) + count * sizeof(struct completed_node);

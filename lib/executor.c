@@ -225,7 +225,7 @@ fail_slabs:
 
 unsigned stook_executor_worker_count(const stook_executor *executor)
 {
-    return stook__worker_count(executor);
+    return executor ? stook__worker_count(executor) : 0;
 }
 
 enum stook_status stook_executor_resize(stook_executor *executor, unsigned workers)

@@ -376,9 +376,6 @@ enum stook_status stook__inject_push(struct stook__inject *queue, const struct s
 
 enum stook_status stook__inject_push_one(struct stook__inject *queue, stook_future *task)
 {
-    if (queue->default_client.limit > 0) {
-        return STOOK_FULL;
-    }
     return stook__inbox_post(&queue->inbox, task) ? STOOK_OK : STOOK_SHUTDOWN;
 }
 

@@ -200,6 +200,10 @@ void stook_scope_destroy(stook_scope *scope)
         return;
     }
     enum stook_status status = stook_scope_wait_until(scope, STOOK_FOREVER, NULL);
+    while (status == STOOK_THREAD) { /* no event to be had, but no task may outlive the scope */
+        thrd_yield();
+        status = stook_scope_wait_until(scope, STOOK_FOREVER, NULL);
+    }
     STOOK_CHECK_API(status != STOOK_DEADLOCK,
                     "stook_scope_destroy() called in the scope's own task, or in a callback");
     (void)status;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The number of workers: the options, else the environment, else the CPUs.
+ * The number of workers that the options leave open: the environment, else the CPUs.
  */
 #include "sizing.h"
 #include <stdlib.h>
@@ -28,9 +28,6 @@ static unsigned parse_workers(const char *text)
 
 unsigned stook__sizing_workers(const struct stook_executor_options *options)
 {
-    if (options->workers > 0) {
-        return options->workers;
-    }
     /* Safe unless the program changes its environment at the same time: that nobody survives. */
     const char *text = getenv(variable); /* NOLINT(concurrency-mt-unsafe) */
     if (text) {

@@ -168,6 +168,9 @@ static enum stook_status when_create(stook_future *const futures[], size_t count
 {
     const size_t most = (SIZE_MAX / 2 - sizeof(struct when)) / sizeof(struct when_node);
 
+    if (count > most) {
+        return STOOK_NOMEM; /* before the array is read, which cannot be so long */
+    }
     for (size_t i = 0; i < count; i++) {
         if (!futures[i]) {
             return STOOK_INVALID;
@@ -175,9 +178,6 @@ static enum stook_status when_create(stook_future *const futures[], size_t count
         if (stook__future_forked(futures[i])) {
             return STOOK_FORKED;
         }
-    }
-    if (count > most) {
-        return STOOK_NOMEM;
     }
     stook__fork_watch();
     const struct stook_allocator *allocator = count ? stook__task_allocator(futures[0]) : NULL;

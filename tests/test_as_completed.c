@@ -211,7 +211,11 @@ Test(as_completed, invalid_arguments)
 
     cr_assert_eq(stook_as_completed_create(futures, 2, &iterator), STOOK_INVALID);
     cr_assert_null(iterator);
+    cr_assert_eq(stook_as_completed_create(NULL, 1, &iterator), STOOK_INVALID);
     cr_assert_eq(stook_as_completed_create(futures, 1, NULL), STOOK_INVALID);
+    cr_assert_eq(stook_as_completed_create(futures, SIZE_MAX, &iterator), STOOK_NOMEM);
+    cr_assert_null(iterator);
+    cr_assert_eq(stook_as_completed_left(NULL), 0);
     cr_assert_eq(stook_as_completed_next(NULL, 0, &index), STOOK_INVALID);
     iterator = must_iterate(futures, 1);
     must_complete(&made, 0, NULL);

@@ -66,6 +66,7 @@ struct blocking {
     stook_future *pending, *done;
     stook_as_completed *iterator; /* over both */
     atomic_int calls;
+    atomic_int mapped;
 };
 
 static void wait_for_both(struct blocking *blocking, int64_t deadline)
@@ -106,6 +107,11 @@ static void blocking_callback(stook_future *future, void *user_data)
     MUST(stook_as_completed_next(blocking->iterator, later, &index) == STOOK_DEADLOCK);
     MUST(index == 77);
     MUST(stook_executor_shutdown(blocking->executor, STOOK_DRAIN, STOOK_FOREVER) == STOOK_DEADLOCK);
+    MUST(stook_executor_map(blocking->executor, count_task, &blocking->mapped, 3, 0, NULL, NULL) ==
+         STOOK_DEADLOCK);
+    MUST(atomic_load(&blocking->mapped) == 0);
+    stook_task_begin_blocking(); /* may be in no task */
+    stook_task_end_blocking();
     atomic_fetch_add(&blocking->calls, 1);
 }
 

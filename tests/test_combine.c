@@ -123,6 +123,10 @@ Test(combine, invalid_arguments_leave_everything_alone)
     cr_assert_eq(stook_when_all(futures, 2, NULL), STOOK_INVALID);
     cr_assert_eq(stook_when_any(futures, 2, NULL), STOOK_INVALID);
     cr_assert_eq(stook_when_any(futures, 0, &result), STOOK_INVALID);
+    cr_assert_eq(stook_when_all(NULL, 1, &result), STOOK_INVALID);
+    cr_assert_eq(stook_when_any(NULL, 1, &result), STOOK_INVALID);
+    cr_assert_eq(stook_when_all(futures, SIZE_MAX, &result), STOOK_NOMEM);
+    cr_assert_eq(stook_when_any(futures, SIZE_MAX, &result), STOOK_NOMEM);
     must_complete(&made[0], 0, NULL);
     cr_assert_eq(stook_when_all(futures, 3, &result), STOOK_INVALID);
     cr_assert_eq(stook_when_any(futures, 3, &result), STOOK_INVALID);

@@ -101,8 +101,12 @@ Test(deque, B62_a_bulk_push_keeps_the_order_of_its_chain)
     for (int i = 0; i + 1 < COUNT; i++) {
         stook__task_chain(&tasks[i], &tasks[i + 1]);
     }
+    cr_assert_not(stook__deque_reserve(&deque, SIZE_MAX / 2), "more than can be counted");
+    cr_assert_not(stook__deque_reserve(&deque, SIZE_MAX / 8), "more than memory can have");
     cr_assert(stook__deque_reserve(&deque, COUNT));
     stook__deque_push(&deque, tasks, COUNT);
+    cr_assert_not(stook__deque_reserve(&deque, SIZE_MAX / 2));
+    cr_assert_not(stook__deque_reserve(&deque, SIZE_MAX / 8));
     for (int i = 0; i < COUNT; i++) {
         cr_assert_eq(stook__deque_steal(&deque, &stolen), STOOK__STEAL_GOT);
         cr_assert_eq(stolen, &tasks[i]);

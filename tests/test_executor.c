@@ -35,6 +35,7 @@ Test(executor, B22_null_is_refused_and_nothing_is_written, .timeout = 60)
                  STOOK_INVALID);
     cr_assert_eq(stook_executor_submit_many(NULL, NULL, count_task, &runs, 2, 0, futures),
                  STOOK_INVALID);
+    cr_assert_eq(stook_executor_worker_count(NULL), 0u);
     cr_assert_eq(future, UNTOUCHED);
     cr_assert_eq(futures[0], UNTOUCHED);
     cr_assert_eq(futures[1], UNTOUCHED);
@@ -248,7 +249,7 @@ static void expect_names(const char *option, const char *prefix)
     struct stook_executor_options options = STOOK_EXECUTOR_OPTIONS_INIT;
     stook_executor *executor = NULL;
     struct gate gate = {0};
-    struct named named[3];
+    struct named named[3] = {0}; /* prctl() is not known to MemorySanitizer */
     char copy[64];
 
     options.workers = 3;
@@ -287,7 +288,7 @@ Test(executor, B27_a_long_prefix_is_cut_so_that_the_number_stays, .timeout = 60)
     struct stook_executor_options options = STOOK_EXECUTOR_OPTIONS_INIT;
     stook_executor *executor = NULL;
     struct gate gate = {0};
-    struct named named[12];
+    struct named named[12] = {0};
 
     options.workers = 12;
     options.name_prefix = "a-rather-long-prefix";

@@ -151,6 +151,42 @@ static void count_exit(void *user_data, unsigned number)
     atomic_fetch_add((atomic_int *)user_data, 1);
 }
 
+/* No task runs in this thread yet, and none any more: there is nothing to lend. */
+static int lending_init(void *user_data, unsigned number)
+{
+    (void)user_data;
+    (void)number;
+    stook_task_begin_blocking();
+    stook_task_end_blocking();
+    stook_task_end_blocking();
+    return 0;
+}
+
+static void lending_exit(void *user_data, unsigned number)
+{
+    count_exit(user_data, number);
+    stook_task_begin_blocking();
+}
+
+Test(hooks, blocking_in_a_hook_lends_nothing)
+{
+    struct stook_executor_options options = STOOK_EXECUTOR_OPTIONS_INIT;
+    stook_executor *executor = NULL;
+    atomic_int exits = 0;
+    atomic_int runs = 0;
+
+    options.workers = 2;
+    options.thread_init = lending_init;
+    options.thread_exit = lending_exit;
+    options.thread_data = &exits;
+    cr_assert_eq(stook_executor_create(&options, &executor), STOOK_OK);
+    cr_assert_eq(stook_executor_submit_many(executor, NULL, count_task, &runs, 100, 0, NULL),
+                 STOOK_OK);
+    stook_executor_destroy(executor);
+    cr_assert_eq(atomic_load(&runs), 100);
+    cr_assert_eq(atomic_load(&exits), 2, "no thread more than the workers");
+}
+
 Test(hooks, thread_exit_runs_without_a_thread_init)
 {
     struct stook_executor_options options = STOOK_EXECUTOR_OPTIONS_INIT;

@@ -112,6 +112,26 @@ Test(placement, B33_extra_threads_have_it_too)
     stook_executor_destroy(executor);
 }
 
+#ifdef __GLIBC__
+
+/* Tasks that wait run others on top, so the little that musl gives is not enough. */
+Test(placement, B33_a_small_usual_stack_is_enlarged)
+{
+    pthread_attr_t attributes;
+    size_t actual = 0;
+
+    MUST(pthread_attr_init(&attributes) == 0);
+    MUST(pthread_attr_setstacksize(&attributes, 128 * KIB) == 0);
+    MUST(pthread_setattr_default_np(&attributes) == 0);
+    pthread_attr_destroy(&attributes);
+    stook_executor *executor = create_with_stack(0);
+    run(executor, stack_size_task, &actual);
+    cr_assert_geq(actual, MIB - 64 * KIB);
+    stook_executor_destroy(executor);
+}
+
+#endif
+
 static void note_text(void *user_data, const char *text)
 {
     snprintf(user_data, 200, "%s", text);

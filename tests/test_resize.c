@@ -326,3 +326,114 @@ Test(resize, the_end_waits_for_a_worker_that_is_one_too_many)
         stook_executor_destroy(executor);
     }
 }
+
+struct inside {
+    stook_executor *executor;
+    struct gate gate;
+    atomic_int runs;
+};
+
+/* Shrinks below what runs, and grows again, while the other task holds its worker. */
+static int resize_inside_task(void *arg, void **ret_value)
+{
+    struct inside *inside = arg;
+
+    (void)ret_value;
+    MUST(stook_executor_resize(inside->executor, 1) == STOOK_OK); /* waits for nobody */
+    MUST(stook_executor_worker_count(inside->executor) == 1);
+    for (int i = 0; i < 50; i++) {
+        stook_future *child = must_submit(inside->executor, count_task, &inside->runs);
+        MUST(stook_future_result(child, NULL) == STOOK_OK);
+        stook_future_release(child);
+    }
+    MUST(stook_executor_resize(inside->executor, 4) == STOOK_OK);
+    MUST(stook_executor_resize(inside->executor, 3) == STOOK_OK);
+    MUST(stook_executor_worker_count(inside->executor) == 3);
+    return 0;
+}
+
+Test(resize, a_task_resizes_its_own_executor, .timeout = 60)
+{
+    struct inside inside = {.executor = create_between(2, 4)};
+    struct gate gate = {0};
+    stook_future *other = must_submit(inside.executor, gate_task, &gate);
+    gate_await(&gate, 1);
+    stook_future *resizing = must_submit(inside.executor, resize_inside_task, &inside);
+
+    cr_assert_eq(stook_future_result(resizing, NULL), STOOK_OK);
+    cr_assert_eq(atomic_load(&inside.runs), 50);
+    cr_assert_eq(stook_future_state(other), STOOK_STATE_RUNNING);
+    gate_open(&gate);
+    cr_assert_eq(stook_future_result(other, NULL), STOOK_OK);
+    cr_assert(runs_at_once(inside.executor, 3));
+    cr_assert_leq(most_at_once(inside.executor), 3);
+    stook_future_release(resizing);
+    stook_future_release(other);
+    stook_executor_destroy(inside.executor);
+}
+
+static int resize_when_closed_task(void *arg, void **ret_value)
+{
+    struct inside *inside = arg;
+
+    (void)ret_value;
+    gate_pass(&inside->gate);
+    MUST(stook_executor_resize(inside->executor, 1) == STOOK_SHUTDOWN);
+    MUST(stook_executor_resize(inside->executor, 4) == STOOK_SHUTDOWN);
+    return 0;
+}
+
+Test(resize, a_task_cannot_resize_an_executor_that_is_closed)
+{
+    struct inside inside = {.executor = create_between(2, 4)};
+    stook_future *future = must_submit(inside.executor, resize_when_closed_task, &inside);
+
+    gate_await(&inside.gate, 1);
+    cr_assert_eq(stook_executor_shutdown(inside.executor, STOOK_DRAIN, 0), STOOK_TIMEOUT);
+    gate_open(&inside.gate);
+    cr_assert_eq(stook_future_result(future, NULL), STOOK_OK);
+    cr_assert_eq(stook_executor_worker_count(inside.executor), 2);
+    stook_future_release(future);
+    stook_executor_destroy(inside.executor);
+}
+
+/* Resizes in tasks and in two threads, while tasks arrive; the number of the last one is left. */
+static int random_resize_task(void *arg, void **ret_value)
+{
+    struct children *children = arg;
+    unsigned workers = 1 + (unsigned)atomic_fetch_add(&children->submitted.arrived, 1) % 6;
+
+    (void)ret_value;
+    MUST(stook_executor_resize(children->executor, workers) == STOOK_OK);
+    atomic_fetch_add(&children->runs, 1); /* last: no resize of these is under way any more */
+    return 0;
+}
+
+Test(resize, tasks_that_arrive_while_several_resize_are_all_run, .timeout = 100)
+{
+    enum { TASKS = 2000 };
+    stook_executor *executor = create_between(3, 6);
+    struct children resizes = {.executor = executor};
+    thrd_t threads[2];
+
+    for (int i = 0; i < 2; i++) {
+        must_start(&threads[i], resize_thread, &resizes);
+    }
+    for (int i = 0; i < TASKS; i++) {
+        cr_assert_eq(stook_executor_submit(executor, random_resize_task, &resizes, NULL), STOOK_OK);
+    }
+    SPIN_UNTIL(atomic_load(&resizes.runs) == TASKS);
+    gate_open(&resizes.end);
+    for (int i = 0; i < 2; i++) {
+        thrd_join(threads[i], NULL);
+    }
+    stook_future *last = must_submit(executor, count_task, &resizes.runs);
+    cr_assert_eq(stook_future_result(last, NULL), STOOK_OK);
+    stook_future_release(last);
+    for (unsigned workers = 1; workers <= 6; workers++) {
+        cr_assert_eq(stook_executor_resize(executor, workers), STOOK_OK);
+        cr_assert_eq(stook_executor_worker_count(executor), workers);
+        cr_assert(runs_at_once(executor, (int)workers));
+    }
+    stook_executor_destroy(executor);
+}

@@ -122,7 +122,11 @@ static void use_a_token(struct victim *victim)
 static int victim_thread(void *arg)
 {
     struct victim *victim = arg;
+    sigset_t wanted;
 
+    sigemptyset(&wanted);
+    sigaddset(&wanted, SIGUSR1);
+    MUST(pthread_sigmask(SIG_UNBLOCK, &wanted, NULL) == 0); /* musl 1.2.3 begins with all blocked */
     atomic_store(&victim->thread, pthread_self());
     atomic_store(&victim->has_started, true);
     for (int i = 0; atomic_load(&signals_that_cancelled) < 50 || i < 300; i++) {

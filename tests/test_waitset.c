@@ -118,6 +118,7 @@ Test(waitset, invalid_arguments_write_nothing)
 {
     struct promised made[2];
     stook_future *futures[3] = {NULL};
+    stook_future *none[100] = {NULL};
     bool done[3];
     struct stook_wait_counts counts = {77, 77};
 
@@ -126,6 +127,9 @@ Test(waitset, invalid_arguments_write_nothing)
     memset(done, 2, sizeof done);
     for (int i = 0; i < MODES; i++) {
         cr_assert_eq(stook_wait_until(futures, 3, modes[i], 0, done, &counts), STOOK_INVALID);
+        cr_assert_eq(stook_wait_until(NULL, 1, modes[i], 0, done, &counts), STOOK_INVALID);
+        cr_assert_eq(stook_wait_until(none, 100, modes[i], 0, done, &counts), STOOK_INVALID);
+        cr_assert_eq(stook_wait_until(futures, SIZE_MAX, modes[i], 0, done, &counts), STOOK_NOMEM);
     }
     cr_assert_eq(stook_wait_until(futures, 2, (enum stook_wait_mode)3, 0, done, &counts),
                  STOOK_INVALID);

@@ -77,14 +77,19 @@ enum stook_shutdown_mode {
 STOOK_API STOOK_NODISCARD enum stook_status
 stook_executor_create(const struct stook_executor_options *options, stook_executor **ret_executor);
 
-/* The number of workers. Threads: any. Blocks: never. */
+/* The number of workers; NULL has 0. Threads: any. Blocks: never. */
 STOOK_API unsigned stook_executor_worker_count(const stook_executor *executor);
 
-/* Changes the number of workers, 1 .. max_workers. Workers that are too many run their task to its
- * end; what is in their deques is stolen by the others.
+/* Changes the number of workers, 1 .. max_workers. Decides, but waits for nothing: worker_count
+ * tells the new number at once. Workers that are too many go when they are idle, when their task
+ * waits or blocks, or when it ends; one that is looking for a task may take one more first, so for
+ * a while more may run than the new number. What is in their deques is stolen by the others. Added
+ * workers take what is queued already; their threads are started when there is work for them.
+ * Of several calls at the same time the number of the last is left. A task may resize its own
+ * executor; its worker may be one of those that go.
  * Returns: STOOK_OK; STOOK_INVALID (executor NULL, number out of range); STOOK_SHUTDOWN;
- *          STOOK_BROKEN; STOOK_FORKED. Threads: any. Blocks: for a short lock, and for the start
- *          of threads. */
+ *          STOOK_BROKEN; STOOK_FORKED. Threads: any, in a task or not, also while shutdown runs.
+ *          Blocks: for a short lock; for the start of a thread, when tasks are queued. */
 STOOK_API STOOK_NODISCARD enum stook_status stook_executor_resize(stook_executor *executor,
                                                                   unsigned workers);
 
@@ -141,7 +146,9 @@ struct stook_map_error {
  *          STOOK_SHUTDOWN, STOOK_FORKED (nothing was called, ret_values is untouched);
  *          STOOK_CANCELLED (the executor was shut down meanwhile with STOOK_CANCEL_PENDING; items
  *          not begun were left out), STOOK_BROKEN (the same: it broke); STOOK_DEADLOCK (in a
- *          callback: nothing was called).
+ *          callback: nothing was called; or items that had not begun could never end, and were
+ *          left out). An item that runs and waits for the calling task is asked to stop, and
+ *          waited for.
  * Threads: any. Blocks: until all is done; in a task it helps, as stook_future_wait_until(). */
 STOOK_API STOOK_NODISCARD enum stook_status
 stook_executor_map(stook_executor *executor, stook_task_fn *fn, void *base, size_t count,
