@@ -52,6 +52,11 @@ void __wrap_cnd_destroy(cnd_t *condition)
 
 int __wrap_pthread_attr_init(pthread_attr_t *attributes)
 {
+    static _Thread_local bool is_known;
+    if (UNDER_MSAN && !is_known) { /* its runtime calls this, too, first of all in a new thread */
+        is_known = true;
+        return __real_pthread_attr_init(attributes);
+    }
     return fails_now() ? ENOMEM : __real_pthread_attr_init(attributes);
 }
 

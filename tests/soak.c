@@ -91,6 +91,7 @@ struct record *any_record(struct player *player)
         struct record *record = &round->records[used - 1 - back];
 
         if (future_of(record)) {
+            hold(player, record);
             return record;
         }
     }
@@ -102,12 +103,33 @@ stook_future *future_of(struct record *record)
     return atomic_load(&record->future);
 }
 
+void hold(struct player *player, struct record *record)
+{
+    MUST(player->held_count < MOST_HELD);
+    player->held[player->held_count++] = stook_future_retain(future_of(record));
+}
+
+void let_go(struct player *player)
+{
+    while (player->held_count > 0) {
+        stook_future_release(player->held[--player->held_count]);
+    }
+}
+
 static void destroy_value(void *value)
 {
     struct record *record = value;
 
     MUST(atomic_load(&record->was_stored));
     atomic_fetch_add(&record->destroyed, 1);
+}
+
+void publish(struct record *record, stook_future *future)
+{
+    if (record->has_destructor) {
+        stook_future_set_destructor(future, destroy_value);
+    }
+    atomic_store(&record->future, future);
 }
 
 bool note_accepted(struct record *record, enum stook_status status, enum stook_status refusal,
@@ -121,10 +143,7 @@ bool note_accepted(struct record *record, enum stook_status status, enum stook_s
     }
     record->is_accepted = true;
     if (future) {
-        if (record->has_destructor) {
-            stook_future_set_destructor(future, destroy_value);
-        }
-        atomic_store(&record->future, future);
+        publish(record, future);
     }
     return true;
 }

@@ -5,7 +5,8 @@
  *
  * A record is made for each future (or task without one), is never used again within its round, and
  * is judged when the executor has been shut down (soak.c). Its future is kept until then, so any
- * player may do anything with any future that has been published, whoever made it.
+ * player may get a reference to any future that has been published, and do anything with it. The
+ * record's own reference is for nothing else.
  */
 #ifndef STOOK_TESTS_SOAK_H
 #define STOOK_TESTS_SOAK_H
@@ -72,8 +73,12 @@ struct round {
     struct record records[MOST_RECORDS];
 };
 
+enum { MOST_HELD = 16 };
+
 /* One who acts: a thread outside, or a task. */
 struct player {
+    stook_future *held[MOST_HELD]; /* references, until the action ends */
+    unsigned held_count;
     struct round *round;
     uint64_t random;
     unsigned depth;           /* 0: outside */
@@ -85,9 +90,17 @@ struct player {
 /* A fresh record, or NULL when they have run out. */
 struct record *new_record(struct player *player, enum kind kind);
 
-/* Somebody's future, borrowed; NULL: none at hand. */
+/* Somebody's future, held; NULL: none at hand. */
 struct record *any_record(struct player *player);
 stook_future *future_of(struct record *record);
+
+/* Gives the player a reference to the record's future. Without play(), which does it in the end,
+ * who acts lets go of what the player holds. */
+void hold(struct player *player, struct record *record);
+void let_go(struct player *player);
+
+/* Gives the record the caller's reference, and the future to everybody. */
+void publish(struct record *record, stook_future *future);
 
 /* Books what a submit, or a like call, answered. refusal: what it may answer when it cannot (other
  * than SHUTDOWN). True: accepted. future: NULL if nobody wanted it. */

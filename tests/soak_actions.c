@@ -248,7 +248,7 @@ static void act_result(struct player *player)
     if (!record || !stook_future_done(future_of(record))) {
         return;
     }
-    stook_future *future = stook_future_retain(future_of(record));
+    stook_future *future = future_of(record);
     const bool is_ours = record->kind != KIND_COMBINED; /* whose value must be released */
     const enum stook_status status = stook_future_result(future, takes && is_ours ? &value : NULL);
     const enum stook_state state = stook_future_state(future);
@@ -261,7 +261,6 @@ static void act_result(struct player *player)
         MUST(value == record && atomic_load(&record->was_stored));
         atomic_store(&record->was_taken, true);
     }
-    stook_future_release(future);
 }
 
 /* Runs anywhere; may not block. */
@@ -281,6 +280,7 @@ static void on_done(stook_future *future, void *arg)
         break;
     case 1:
         act_cancel(&player);
+        let_go(&player);
         break;
     default:
         break;
@@ -490,4 +490,5 @@ void play(struct player *player)
         number -= actions[i++].weight;
     }
     actions[i].act(player);
+    let_go(player);
 }

@@ -8,19 +8,39 @@
 /* --- tasks that wait for ever for their children ------------------------------------------------
  */
 
+/* A future that is the player's alone; NULL: it was refused, or records ran out. */
+static struct record *submit_unseen(struct player *player, stook_future **ret_future)
+{
+    struct record *record = new_record(player, KIND_TASK);
+
+    if (!record) {
+        return NULL;
+    }
+    record->is_counted = true;
+    const enum stook_status status =
+        stook_executor_submit(player->round->executor, soak_task, record, ret_future);
+    return note_accepted(record, status, STOOK_OK, NULL) ? record : NULL;
+}
+
 void act_family(struct player *player)
 {
     enum { MOST = 6 };
     const unsigned count = 1 + random_below(&player->random, MOST);
     const bool all_at_once = random_below(&player->random, 2);
+    struct record *unseen[MOST] = {NULL};
     stook_future *futures[MOST];
     unsigned born = 0;
 
     for (unsigned i = 0; i < count; i++) {
-        struct record *record = submit_one(player, NULL, NULL);
+        const bool is_seen = random_below(&player->random, 2);
+        struct record *record =
+            is_seen ? submit_one(player, NULL, NULL) : submit_unseen(player, &futures[born]);
 
-        if (record && future_of(record)) {
+        if (record && is_seen && future_of(record)) {
+            hold(player, record);
             futures[born++] = future_of(record);
+        } else if (record && !is_seen) {
+            unseen[born++] = record;
         }
     }
     if (all_at_once) {
@@ -31,6 +51,11 @@ void act_family(struct player *player)
         const unsigned k = all_at_once ? i : born - 1 - i;
 
         MUST(stook_future_wait_until(futures[k], STOOK_FOREVER) == STOOK_OK);
+    }
+    for (unsigned i = 0; i < born; i++) {
+        if (unseen[i]) {
+            publish(unseen[i], futures[i]);
+        }
     }
 }
 
@@ -154,7 +179,9 @@ void act_promise(struct player *player)
 void end_promises(struct player *player)
 {
     for (struct record *record = player->completer; record; record = record->older_completer) {
+        hold(player, record);
         MUST(stook_future_wait_until(future_of(record), STOOK_FOREVER) == STOOK_OK);
+        let_go(player);
         stook_promise_release(record->completes->promise);
     }
 }

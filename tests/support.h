@@ -17,6 +17,27 @@
 
 #include <stook/stook.h>
 
+#if defined __has_feature
+#define CLANG_FEATURE(name) __has_feature(name)
+#else
+#define CLANG_FEATURE(name) 0
+#endif
+#if defined __SANITIZE_THREAD__ || CLANG_FEATURE(thread_sanitizer)
+#define UNDER_TSAN true
+#else
+#define UNDER_TSAN false
+#endif
+#if defined __SANITIZE_ADDRESS__ || CLANG_FEATURE(address_sanitizer)
+#define UNDER_ASAN true
+#else
+#define UNDER_ASAN false
+#endif
+#if CLANG_FEATURE(memory_sanitizer)
+#define UNDER_MSAN true
+#else
+#define UNDER_MSAN false
+#endif
+
 #define MILLISECOND INT64_C(1000000)
 #define SECOND INT64_C(1000000000)
 

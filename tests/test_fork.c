@@ -281,6 +281,7 @@ static void check_in_child(struct world *world)
     MUST(!stook_token_cancel(world->token));
     (void)stook_token_cancelled(world->token);
     stook_token_release(stook_token_retain(world->token));
+    stook_client_release(stook_client_retain(world->client));
     MUST(stook_scope_wait_until(world->scope, STOOK_FOREVER, &outcome) == STOOK_FORKED);
     MUST(stook_scope_wait_until(world->scope, 0, &outcome) == STOOK_FORKED);
     MUST(!stook_scope_cancel(world->scope));

@@ -377,8 +377,12 @@ Test(fork_join, recursion_may_be_deep, .timeout = 120)
     static struct open_forks all;
 
     for (int i = 0; i < WORKER_COUNTS; i++) {
-        stook_executor *executor = must_create(worker_counts[i]);
+        struct stook_executor_options options = STOOK_EXECUTOR_OPTIONS_INIT;
+        stook_executor *executor = NULL;
 
+        options.workers = worker_counts[i];
+        options.stack_size = (size_t)8 << 20; /* as glibc has it, and others do not */
+        cr_assert_eq(stook_executor_create(&options, &executor), STOOK_OK);
         check_open_forks(executor, &all, open_in_depth, OPEN, worker_counts[i] > 1);
         check_open_forks(executor, &all, open_in_depth, OPEN, false);
         stook_executor_destroy(executor);

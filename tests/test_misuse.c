@@ -8,6 +8,7 @@
 #include "check.h"
 #include "config.h"
 #include "group_support.h"
+#include "promise_support.h"
 
 /* --- NULL ------------------------------------------------------------------------------------- */
 
@@ -277,7 +278,7 @@ Test(misuse, B17_deadlines_at_the_ends_of_the_range, .timeout = 60)
 /* --- what ends the process -------------------------------------------------------------------- */
 
 /* A sanitizer or valgrind would report the dead memory before the library can. */
-#define NO_ABORTS (UNDER_ASAN || UNDER_TSAN || !STOOK_CHECKS)
+#define NO_ABORTS (UNDER_ASAN || UNDER_TSAN || UNDER_MSAN || !STOOK_CHECKS)
 
 /* Run in a child each. */
 struct crime {
@@ -396,6 +397,89 @@ static void client_released_twice(void)
     stook_client_release(client);
 }
 
+static void client_retained_when_dead(void)
+{
+    stook_client *client;
+
+    MUST(stook_client_create(must_create(1), 1, 0, &client) == STOOK_OK);
+    stook_client_release(client);
+    stook_client_retain(client);
+}
+
+static void token_retained_when_dead(void)
+{
+    stook_token *token = must_token(must_create(1), NULL);
+
+    stook_token_release(token);
+    stook_token_retain(token);
+}
+
+static void wait_for_a_dead_scope(void)
+{
+    stook_scope *scope = must_scope(must_create(1));
+
+    stook_scope_destroy(scope);
+    (void)!stook_scope_wait_until(scope, 0, NULL);
+}
+
+static void no_fork(stook_here *here, void *arg)
+{
+    (void)here;
+    (void)arg;
+}
+
+static void run_on_a_dead_executor(void)
+{
+    (void)!stook_executor_run(dead_executor(), no_fork, NULL);
+}
+
+static void executor_destroyed_before_its_client(void)
+{
+    stook_executor *executor = must_create(1);
+    stook_client *client;
+
+    MUST(stook_client_create(executor, 1, 0, &client) == STOOK_OK);
+    stook_executor_destroy(executor);
+}
+
+static void stream_destroyed_in_a_callback(stook_future *future, void *stream)
+{
+    (void)future;
+    stook_stream_destroy(stream);
+}
+
+static bool give_item(void *user_data, void **ret_item)
+{
+    *ret_item = user_data;
+    return true;
+}
+
+static void stream_destroyed_where_it_cannot_be_waited_for(void)
+{
+    static struct gate gate;
+    struct stook_stream_options options = STOOK_STREAM_OPTIONS_INIT;
+    struct promised made = must_promise();
+    stook_stream *stream;
+
+    options.input = give_item;
+    options.input_data = &gate;
+    options.fn = gate_task;
+    options.look_ahead = 1;
+    MUST(stook_stream_create(must_create(1), &options, &stream) == STOOK_OK);
+    gate_await(&gate, 1);
+    MUST(stook_future_on_done(made.future, stream_destroyed_in_a_callback, stream) == STOOK_OK);
+    must_complete(&made, 0, NULL);
+}
+
+static void too_many_references(void)
+{
+    struct promised made = must_promise();
+
+    for (unsigned i = 0; i < UINT32_MAX / 16; i++) {
+        stook_future_retain(made.future);
+    }
+}
+
 static void stay_alive(void)
 {
 }
@@ -434,6 +518,9 @@ Test(misuse, what_the_headers_say_aborts_does_so_with_a_message, .timeout = 120,
         {"executor destroyed in its own task", executor_destroyed_in_its_task},
         {"executor destroyed twice", executor_destroyed_twice},
         {"scope destroyed in its own task", scope_destroyed_in_its_task},
+        {"executor destroyed before its client", executor_destroyed_before_its_client},
+        {"stream destroyed in a callback", stream_destroyed_where_it_cannot_be_waited_for},
+        {"too many references", too_many_references},
     };
     struct child_end end;
     struct crime innocent = {"nothing", stay_alive};
@@ -458,6 +545,10 @@ Test(misuse, dead_handles_abort_with_a_message, .timeout = 120, .disabled = NO_A
         {"future released twice", future_released_twice},
         {"promise released twice", promise_released_twice},
         {"client released twice", client_released_twice},
+        {"client retained when it is dead", client_retained_when_dead},
+        {"token retained when it is dead", token_retained_when_dead},
+        {"wait for a dead scope", wait_for_a_dead_scope},
+        {"run on a dead executor", run_on_a_dead_executor},
     };
 
     keep_what_is_freed();

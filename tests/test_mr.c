@@ -344,3 +344,89 @@ Test(mr, B78_keys_and_values_of_one_megabyte, .timeout = 60)
     free(big);
     free(other);
 }
+
+/* --- ready-made combiners ---------------------------------------------------------------------- */
+
+enum { NUMBERS = 3000, NUMBER_KEYS = 7 };
+
+/* Quarters, whose sums are exact in any order. */
+static double number_of(uint64_t index)
+{
+    return ((double)index - NUMBERS / 3) / 4;
+}
+
+static int number_map(const struct mr_item *item, mr_emitter *out, void *user)
+{
+    unsigned char key = (unsigned char)(item->index % NUMBER_KEYS);
+    (void)user;
+    return mr_emit_f64(out, mr_slice_of(&key, 1), number_of(item->index));
+}
+
+static int indirect_sum_f64(struct mr_slice key, void *accumulator, size_t size,
+                            struct mr_slice value, void *user)
+{
+    return mr_sum_f64(key, accumulator, size, value, user);
+}
+
+static int number_reduce(struct mr_slice key, mr_values *values, mr_emitter *out, void *user)
+{
+    struct mr_slice value;
+    double sum = 0;
+    (void)user;
+    while (mr_values_next(values, &value)) {
+        sum += mr_slice_f64(value);
+    }
+    return mr_emit_f64(out, key, sum);
+}
+
+/* Known to the library, called by it as any other, and with a reducer behind. */
+Test(mr, doubles_are_added_up, .timeout = 60)
+{
+    static const char items[NUMBERS];
+    stook_executor *executor = must_create(3);
+    for (unsigned form = 0; form < 12; form++) {
+        double expected[NUMBER_KEYS] = {0};
+        struct mr_pair pair;
+        struct mr_job job = MR_JOB_INIT;
+        job.input = mr_input_array(items, NUMBERS, 1);
+        job.input.chunk = 50;
+        job.map = number_map;
+        job.combine = form % 3 == 0 ? mr_sum_f64 : form % 3 == 1 ? indirect_sum_f64 : NULL;
+        job.reduce = form % 3 == 2 || form % 2 == 1 ? number_reduce : NULL;
+        job.order = MR_ORDER_KEY;
+        for (uint64_t i = 0; i < NUMBERS; i++) {
+            expected[i % NUMBER_KEYS] += number_of(i);
+        }
+        mr_result *result = must_run(form < 6 ? executor : NULL, &job);
+        cr_assert_eq(mr_result_count(result), NUMBER_KEYS);
+        for (unsigned char key = 0; mr_result_next(result, &pair); key++) {
+            cr_assert_eq(slice_compare(pair.key, mr_slice_of(&key, 1)), 0);
+            cr_assert_eq(mr_slice_f64(pair.value), expected[key], "form %u, key %u", form, key);
+        }
+        mr_result_destroy(result);
+    }
+    stook_executor_destroy(executor);
+}
+
+Test(mr, ready_made_sums_can_be_called)
+{
+    const struct mr_slice key = mr_slice_str("a");
+    const uint64_t most = UINT64_MAX;
+    const double part = 0.125;
+    uint64_t sum = 5;
+    double real = -1;
+    cr_assert_eq(mr_sum_u64(key, &sum, sizeof sum, mr_slice_of(&most, sizeof most), NULL), 0);
+    cr_assert_eq(sum, 4, "sums wrap around");
+    cr_assert_eq(mr_sum_f64(key, &real, sizeof real, mr_slice_of(&part, sizeof part), NULL), 0);
+    cr_assert_eq(real, -0.875);
+    for (size_t size = 0; size < 8; size++) {
+        const struct mr_slice cut = mr_slice_of(&most, size);
+        const struct mr_slice full = mr_slice_of(&most, 8);
+        cr_assert_eq(mr_sum_u64(key, &sum, 8, cut, NULL), STOOK_INVALID);
+        cr_assert_eq(mr_sum_u64(key, &sum, size, full, NULL), STOOK_INVALID);
+        cr_assert_eq(mr_sum_f64(key, &real, 8, cut, NULL), STOOK_INVALID);
+        cr_assert_eq(mr_sum_f64(key, &real, size, full, NULL), STOOK_INVALID);
+    }
+    cr_assert_eq(sum, 4);
+    cr_assert_eq(real, -0.875);
+}

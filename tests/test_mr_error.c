@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * How a job fails: by each of its callbacks, by its arguments, by its executor. What the caller is
+ * How a job fails: by each of its callbacks. What the caller is
  * told, that nothing of the job goes on, and that others do.
  */
 #include "check.h"
@@ -309,6 +309,58 @@ Test(mr_error, B88_combiner, .timeout = 60)
     stook_executor_destroy(executor);
 }
 
+Test(mr_error, B88_combiner_in_sequence, .timeout = 60)
+{
+    struct mr_job job = failing_job();
+    struct mr_error error;
+    mr_result *result = UNTOUCHED(mr_result);
+    job.map = good_map;
+    job.combine = bad_combine;
+    job.reduce = NULL;
+    memset(&error, 0xff, sizeof error);
+    cr_assert_eq(mr_map_reduce_sequential(&job, &result, &error), STOOK_TASK_FAILED);
+    cr_assert_eq(result, UNTOUCHED(mr_result));
+    cr_assert_eq(error.code, BAD_CODE);
+    cr_assert(tells(&error, "combine"));
+    cr_assert(tells(&error, "4242"));
+}
+
+static struct gate both_map;
+
+/* Two items are mapped at a time, so that neither task sees the key of the other. */
+static int meeting_map(const struct mr_item *item, mr_emitter *out, void *user)
+{
+    (void)user;
+    gate_pass(&both_map);
+    return mr_emit(out, mr_slice_str("banana"), mr_slice_of(&item->index, sizeof item->index));
+}
+
+Test(mr_error, B88_combiner_in_the_shuffle, .timeout = 60)
+{
+    stook_executor *executor = must_create(2);
+    struct mr_job job = failing_job();
+    struct mr_error error;
+    mr_run *run;
+    job.input = mr_input_array("ab", 2, 1);
+    job.input.chunk = 1;
+    job.map = meeting_map;
+    job.combine = bad_combine;
+    job.progress = NULL;
+    cr_assert_eq(mr_submit(executor, &job, &run, NULL), STOOK_OK);
+    gate_await(&both_map, 2);
+    gate_open(&both_map);
+    memset(&error, 0xff, sizeof error);
+    cr_assert_eq(mr_run_wait(run, STOOK_FOREVER, &error), STOOK_TASK_FAILED);
+    cr_assert_eq(error.phase, MR_PHASE_SHUFFLE);
+    cr_assert_eq(error.code, BAD_CODE);
+    cr_assert(tells(&error, "4242"));
+    cr_assert(tells(&error, "banana"));
+    cr_assert_eq(atomic_load(&failing.reduced), 0);
+    mr_run_release(run);
+    cr_assert(still_works(executor));
+    stook_executor_destroy(executor);
+}
+
 Test(mr_error, B88_partitioner_out_of_range, .timeout = 60)
 {
     static mr_map_fn *const maps[] = {good_map, careless_map};
@@ -388,87 +440,4 @@ Test(mr_error, B88_another_job_is_not_touched, .timeout = 60)
     thrd_join(thread, NULL);
     cr_assert(other.succeeded);
     stook_executor_destroy(other.executor);
-}
-
-/* --- arguments -------------------------------------------------------------------------------- */
-
-/* All three ways to begin a job refuse it, and say why. */
-static void must_refuse(const struct mr_job *job, const char *word)
-{
-    stook_executor *executor = must_create(2);
-    mr_result *result = UNTOUCHED(mr_result);
-    mr_batch *batch = UNTOUCHED(mr_batch);
-    struct mr_error error = must_fail(executor, job, STOOK_INVALID);
-    cr_assert_eq(error.phase, MR_PHASE_NONE);
-    cr_assert(tells(&error, word));
-    if (job->map == NULL || job->reduce != NULL) { /* a map batch needs no reducer */
-        memset(&error, 0xff, sizeof error);
-        cr_assert_eq(mr_async_map(executor, job, &batch, &error), STOOK_INVALID);
-        cr_assert_eq(batch, UNTOUCHED(mr_batch));
-        cr_assert(tells(&error, word));
-        cr_assert_eq(mr_async_map(executor, job, &batch, NULL), STOOK_INVALID);
-    }
-    memset(&error, 0xff, sizeof error);
-    cr_assert_eq(mr_map_reduce_sequential(job, &result, &error), STOOK_INVALID);
-    cr_assert_eq(result, UNTOUCHED(mr_result));
-    cr_assert(tells(&error, word));
-    cr_assert_eq(atomic_load(&failing.mapped), 0);
-    cr_assert_eq(failing.log.count, 0);
-    stook_executor_destroy(executor);
-}
-
-Test(mr_error, B79_chunk_0_is_refused, .timeout = 60)
-{
-    static const struct mr_source source = {.text = {"a text", 6}};
-    struct mr_job job = failing_job();
-    job.input.chunk = 0;
-    must_refuse(&job, "chunk");
-    job.input = mr_input_text(&source, 1);
-    job.input.chunk = 0;
-    must_refuse(&job, "chunk");
-    job.input.source_count = 0;
-    must_refuse(&job, "chunk");
-}
-
-Test(mr_error, missing_callbacks_are_refused, .timeout = 60)
-{
-    struct mr_job job = failing_job();
-    job.map = NULL;
-    must_refuse(&job, "map");
-    job = failing_job();
-    job.order = MR_ORDER_PAIR;
-    must_refuse(&job, "compare");
-}
-
-Test(mr_error, wrong_struct_size_is_refused, .timeout = 60)
-{
-    static const size_t sizes[] = {0, 1, sizeof(struct mr_job) - 1, sizeof(struct mr_job) + 8};
-    for (size_t i = 0; i < COUNT_OF(sizes); i++) {
-        struct mr_job job = failing_job();
-        job.struct_size = sizes[i];
-        must_refuse(&job, "struct_size");
-    }
-}
-
-Test(mr_error, items_without_size_are_refused, .timeout = 60)
-{
-    struct mr_job job = failing_job();
-    job.input.item_size = 0;
-    must_refuse(&job, "item_size");
-}
-
-Test(mr_error, too_many_partitions_are_refused, .timeout = 60)
-{
-    struct mr_job job = failing_job();
-    job.partitions = MR_MAX_PARTITIONS + 1;
-    must_refuse(&job, "partitions");
-    job.partitions = UINT32_MAX;
-    must_refuse(&job, "partitions");
-}
-
-Test(mr_error, no_executor_is_refused, .timeout = 60)
-{
-    struct mr_job job = failing_job();
-    struct mr_error error = must_fail(NULL, &job, STOOK_INVALID);
-    cr_assert_eq(error.phase, MR_PHASE_NONE);
 }

@@ -211,6 +211,90 @@ Test(mr_keys, crafted_to_have_equal_hashes, .timeout = 60)
     cr_assert(runs_right(in_arenas, 3, 2, false, NULL));
 }
 
+enum { SHARED = 100 /* keys that both tasks have */ };
+
+struct apart {
+    struct gate gate;
+    const unsigned *counts; /* of keys, for each task */
+    size_t value_size;
+};
+
+/* Two tasks at a time, so that each has tables of its own. */
+static int emit_apart(const struct mr_item *item, mr_emitter *out, void *user)
+{
+    static const struct keys crafted_keys = {16, MANY, 1, .is_crafted = true};
+    static const uint64_t value[32] = {1};
+    struct apart *apart = user;
+    const uint64_t first = item->index == 0 ? 0 : apart->counts[0] - SHARED;
+    unsigned char bytes[32];
+    int status = 0;
+
+    gate_pass(&apart->gate);
+    for (uint64_t i = 0; status == 0 && i < apart->counts[item->index]; i++) {
+        put_key(&crafted_keys, first + i, bytes);
+        status = (int)mr_emit(out, mr_slice_of(bytes, crafted_keys.size),
+                              mr_slice_of(value, apart->value_size));
+    }
+    return status;
+}
+
+static int count_sizes(struct mr_slice key, mr_values *values, mr_emitter *out, void *user)
+{
+    struct mr_slice value;
+    uint64_t count = 0;
+    (void)user;
+
+    while (mr_values_next(values, &value)) {
+        count += value.size;
+    }
+    return mr_emit(out, key, mr_slice_of(&count, sizeof count));
+}
+
+static void bring_together(stook_executor *executor, const unsigned counts[2], bool combines,
+                           size_t value_size)
+{
+    struct apart apart = {.counts = counts, .value_size = value_size};
+    struct mr_job job = MR_JOB_INIT;
+    struct mr_pair pair;
+    uint64_t sum = 0;
+    mr_run *run;
+
+    job.input = mr_input_array("ab", 2, 1);
+    job.input.chunk = 1;
+    job.map = emit_apart;
+    job.combine = combines ? mr_sum_u64 : NULL;
+    job.reduce = combines ? NULL : count_sizes;
+    job.user = &apart;
+    cr_assert_eq(mr_submit(executor, &job, &run, NULL), STOOK_OK);
+    gate_await(&apart.gate, 2);
+    gate_open(&apart.gate);
+    cr_assert_eq(mr_run_wait(run, STOOK_FOREVER, NULL), STOOK_OK);
+    mr_result *result = mr_run_take_result(run);
+    mr_run_release(run);
+    cr_assert_eq(mr_result_count(result), counts[0] + counts[1] - SHARED);
+    while (mr_result_next(result, &pair)) {
+        sum += slice_u64(pair.value);
+    }
+    cr_assert_eq(sum, (counts[0] + counts[1]) * (combines ? 1 : value_size));
+    mr_result_destroy(result);
+}
+
+/* Also where no table, one, or each has too many of them before the shuffle; and where pairs are
+ * added one at a time, because values are long. */
+Test(mr_keys, crafted_and_brought_together, .timeout = 60)
+{
+    static const unsigned counts[][2] = {
+        {400, 400}, {600, 300}, {300, 600}, {900, 800}, {3000, 400}};
+    stook_executor *executor = must_create(2);
+
+    for (size_t i = 0; i < COUNT_OF(counts); i++) {
+        bring_together(executor, counts[i], true, 8);
+        bring_together(executor, counts[i], false, 8);
+        bring_together(executor, counts[i], false, 200);
+    }
+    stook_executor_destroy(executor);
+}
+
 /* Vectors of its authors: the secret and the keys are 0, 1, 2 ... */
 Test(mr_keys, the_keyed_hash_is_siphash)
 {

@@ -74,9 +74,7 @@ Test(mr_stream_input, B94_fixed_records, .timeout = 120)
 {
     const struct mr_slice texts[] = {mr_slice_str("abcdefghijklmnopqrstu"), mr_slice_of("", 0),
                                      mr_slice_str("xyz"), mr_slice_of("\0\0\0\n\0\n", 6)};
-    struct mr_input input = lines();
-    input.records = MR_RECORDS_FIXED;
-    input.record_size = 3;
+    struct mr_input input = mr_input_fixed(NULL, 0, 3);
     input.delimiters = NULL;
     check_all(input, texts, COUNT_OF(texts));
     input.record_size = 1;
@@ -87,8 +85,7 @@ Test(mr_stream_input, B94_whole_sources, .timeout = 120)
 {
     const struct mr_slice texts[] = {mr_slice_str("all\nof\nit"), mr_slice_of("", 0),
                                      mr_slice_str("\n"), mr_slice_of("\0", 1)};
-    struct mr_input input = lines();
-    input.records = MR_RECORDS_WHOLE;
+    struct mr_input input = mr_input_whole(NULL, 0);
     input.delimiters = NULL;
     check_all(input, texts, COUNT_OF(texts));
 }

@@ -91,20 +91,6 @@ struct guarded {
     atomic_int looks;
 };
 
-static void lock(struct guarded *guarded)
-{
-    MUST(!holds); /* else this task runs on top of one that has the mutex, and never ends */
-    MUST(mtx_lock(&guarded->mutex) == thrd_success);
-    holds = true;
-    guarded->changes++;
-}
-
-static void unlock(struct guarded *guarded)
-{
-    holds = false;
-    MUST(mtx_unlock(&guarded->mutex) == thrd_success);
-}
-
 /* The mutex is its parent's. */
 static int look_task(void *arg, void **ret_value)
 {
@@ -116,11 +102,24 @@ static int look_task(void *arg, void **ret_value)
     return 0;
 }
 
+/* Calls `meanwhile`, unless that is NULL, with the mutex. */
+static void change(struct guarded *guarded, void (*meanwhile)(struct guarded *guarded))
+{
+    MUST(!holds); /* else this task runs on top of one that has the mutex, and never ends */
+    MUST(mtx_lock(&guarded->mutex) == thrd_success);
+    holds = true;
+    guarded->changes++;
+    if (meanwhile) {
+        meanwhile(guarded);
+    }
+    holds = false;
+    MUST(mtx_unlock(&guarded->mutex) == thrd_success);
+}
+
 static int unrelated_task(void *arg, void **ret_value)
 {
     (void)ret_value;
-    lock(arg);
-    unlock(arg);
+    change(arg, NULL);
     return 0;
 }
 
@@ -128,15 +127,10 @@ enum { LOCKERS = 60, UNRELATED = 10 };
 
 /* Half of them wait for ever first; the others time out now and then: the awaited tasks may be
  * behind others in the only worker, and those want the mutex. */
-static int lock_and_wait_task(void *arg, void **ret_value)
+static void wait_for_children(struct guarded *guarded)
 {
-    struct guarded *guarded = arg;
     stook_future *children[2];
 
-    (void)ret_value;
-    MUST(stook_executor_submit_many(guarded->executor, NULL, unrelated_task, guarded, UNRELATED / 2,
-                                    0, NULL) == STOOK_OK);
-    lock(guarded);
     for (int i = 0; i < 2; i++) {
         children[i] = must_submit(guarded->executor, look_task, guarded);
         MUST(stook_executor_submit_many(guarded->executor, NULL, unrelated_task, guarded,
@@ -152,8 +146,17 @@ static int lock_and_wait_task(void *arg, void **ret_value)
         }
         MUST(stook_future_wait_until(children[i], STOOK_FOREVER) == STOOK_OK);
     }
-    unlock(guarded);
     release_all(children, 2);
+}
+
+static int lock_and_wait_task(void *arg, void **ret_value)
+{
+    struct guarded *guarded = arg;
+
+    (void)ret_value;
+    MUST(stook_executor_submit_many(guarded->executor, NULL, unrelated_task, guarded, UNRELATED / 2,
+                                    0, NULL) == STOOK_OK);
+    change(guarded, wait_for_children);
     return 0;
 }
 

@@ -40,6 +40,8 @@ static bool is_zstd(struct mr_slice bytes)
 static bool take_gzip(struct mr_slice *bytes, struct plain *plain)
 {
     bool is_whole = false;
+    (void)bytes;
+    (void)plain;
 #if MR_HAVE_ZLIB
     unsigned char *copy = must_alloc(bytes->size);
     memcpy(copy, bytes->data, bytes->size);
@@ -61,6 +63,8 @@ static bool take_gzip(struct mr_slice *bytes, struct plain *plain)
 static bool take_zstd(struct mr_slice *bytes, struct plain *plain)
 {
     bool is_whole = false;
+    (void)bytes;
+    (void)plain;
 #if MR_HAVE_ZSTD
     ZSTD_DStream *stream = ZSTD_createDStream();
     ZSTD_inBuffer in = {.src = bytes->data, .size = bytes->size};
