@@ -79,12 +79,31 @@ static void run_workers(void)
     MODEL_CHECK(ran[0] == 1);
 }
 
+static void release(void *arg)
+{
+    stook_future_release(arg);
+}
+
+/* A future may outlive its executor: its record goes back while that is being destroyed. */
+static void run_outlived(void)
+{
+    stook_future *future;
+
+    create(1);
+    MODEL_CHECK(stook_executor_submit(executor, work, &ran[0], &future) == STOOK_OK);
+    MODEL_CHECK(stook_future_wait_until(future, STOOK_FOREVER) == STOOK_OK);
+    model_start(release, future);
+    stook_executor_destroy(executor);
+    model_join();
+    MODEL_CHECK(ran[0] == 1);
+}
+
 int main(int argc, char **argv)
 {
     static const struct model models[] = {
         {"race", run_race, 1, 1, 200000, 0},       {"twice", run_twice, 1, 1, 200000, 0},
         {"cancel", run_cancel, 1, 2, 200000, 0},   {"inside", run_inside, 1, 2, 200000, 0},
-        {"workers", run_workers, 1, 1, 200000, 0},
+        {"workers", run_workers, 1, 1, 200000, 0}, {"outlived", run_outlived, 1, 1, 200000, 0},
     };
     return model_main(argc, argv, models, sizeof models / sizeof models[0]);
 }

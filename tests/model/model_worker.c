@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * A task's record between the worker that submits and awaits it and a thread outside that gets a
- * reference, uses it and gives it up at any moment: whether the worker has the record for itself
- * or not, it is whole whenever it is looked at, and goes after its last use.
+ * What a worker does without swaps where it is alone, while others look on. A task's record between
+ * the worker that submits and awaits it and a thread outside that gets a reference, uses it and
+ * gives it up at any moment: it is whole whenever it is looked at, and goes after its last use.
+ * And the counters: they add up in every snapshot.
  */
 #include <stdatomic.h>
+#include <stook/stats.h>
 #include "pool_support.h"
 
 static _Atomic(stook_future *) passed_on; /* with a reference */
@@ -88,12 +90,34 @@ static void run_leave_wait(void)
     run(leave_shared, INT64_C(2000000000));
 }
 
+static int wait_for_child(void *arg, void **ret_value)
+{
+    submit_and_wait(&ran[1]);
+    return work(arg, ret_value);
+}
+
+static void run_counted(void)
+{
+    struct stook_stats stats = STOOK_STATS_INIT;
+    stook_future *future;
+
+    create(1);
+    MODEL_CHECK(stook_executor_submit(executor, wait_for_child, &ran[0], &future) == STOOK_OK);
+    MODEL_CHECK(stook_executor_stats(executor, &stats, NULL, 0) == STOOK_OK);
+    MODEL_CHECK(stats.submitted >= stats.begun && stats.begun >= stats.ended);
+    MODEL_CHECK(stats.submitted <= 2);
+    MODEL_CHECK(stook_future_wait_until(future, STOOK_FOREVER) == STOOK_OK);
+    stook_future_release(future);
+    stook_executor_destroy(executor);
+}
+
 int main(int argc, char **argv)
 {
     static const struct model models[] = {
         {"look", run_look, 1, 1, 100000, 0},
         {"wait", run_wait, 1, 1, 100000, 0},
         {"leave", run_leave, 1, 1, 100000, 0},
+        {"counted", run_counted, 2, 1, 100000, 0},
         {"leave_wait", run_leave_wait, 1, 1, 100000, 0},
     };
     return model_main(argc, argv, models, sizeof models / sizeof models[0]);
