@@ -23,6 +23,13 @@ enum {
     REPORT_BYTES = 2048
 };
 
+/* How many locks are held where is more than clang's analysis can follow. */
+#ifdef __clang__
+#define MANY_LOCKS __attribute__((no_thread_safety_analysis))
+#else
+#define MANY_LOCKS
+#endif
+
 struct search {
     struct stook__awaited *self;
     stook_executor *locked[MAX_EXECUTORS]; /* all but the first, the searcher's own, are held */
@@ -71,7 +78,8 @@ static bool awaits_stack(const struct stook__awaited *by, const struct stook__fr
 
 /* Locks the list where those that `by` waits for are, so that they stay; NULL: there are none, or
  * it cannot be had now. */
-static struct stook__waits *lock_awaited(struct search *search, const struct stook__awaited *by)
+static MANY_LOCKS struct stook__waits *lock_awaited(struct search *search,
+                                                    const struct stook__awaited *by)
 {
     stook_executor *executor =
         by->future ? stook__task_executor(by->future) : by->scope->token.executor;
@@ -134,7 +142,7 @@ static struct stook__awaited *find_cycle(struct search *search)
     return NULL;
 }
 
-static void unlock(struct search *search)
+static MANY_LOCKS void unlock(struct search *search)
 {
     for (unsigned i = 0; i < search->locked_count; i++) {
         struct stook__waits *waits = &search->locked[i]->waits;
@@ -229,7 +237,7 @@ static void list(struct stook__waits *waits, struct stook__awaited *awaited)
     waits->first = awaited;
 }
 
-bool stook__waits_enter(struct stook__awaited *awaited)
+MANY_LOCKS bool stook__waits_enter(struct stook__awaited *awaited)
 {
     stook_executor *executor = awaited->thread->executor;
     struct search search;

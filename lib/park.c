@@ -449,24 +449,16 @@ bool stook__park_rest(struct stook__thread *thread)
     return keeps_worker || stook__park_sleep(thread);
 }
 
-/* Makes `worker` idle though its thread is not looking for work; the mutex is held, and released.
- */
-static void idle_worker_and_unlock(stook_executor *executor, struct stook__worker *worker)
+/* Makes `worker` idle though its thread is not looking for work; the mutex is held. False: it has
+ * retired. Nobody sleeps then: the others find what lies in its deque. */
+static bool make_idle(struct stook__park *park, struct stook__worker *worker)
 {
-    struct stook__park *park = &executor->park;
-
     if (stook__park_retire_surplus(park, worker)) {
-        mtx_unlock(&park->mutex);
-        return; /* nobody sleeps: the others find what lies in its deque */
+        return false;
     }
     stook__park_push_idle(park, worker);
     stook__idle_add(park, IDLE_SLEEPING);
-    mtx_unlock(&park->mutex);
-    /* order PK.lend sc <-> PK.wake: as PK.sleep, for a worker whose thread will not look itself */
-    a_fence_heavy();
-    if (stook__park_any_task(executor)) {
-        wake_one(executor);
-    }
+    return true;
 }
 
 void stook__park_release(struct stook__thread *thread)
@@ -481,10 +473,15 @@ void stook__park_release(struct stook__thread *thread)
     struct stook__worker *worker = thread->worker ? thread->worker : stop_running_without(park);
     thread->worker = NULL;
     park->busy++;
-    if (worker) {
-        idle_worker_and_unlock(executor, worker);
-    } else {
-        mtx_unlock(&park->mutex);
+    bool is_idle = worker && make_idle(park, worker);
+    mtx_unlock(&park->mutex);
+    if (is_idle) {
+        /* order PK.lend sc <-> PK.wake: as PK.sleep, for a worker whose thread will not look itself
+         */
+        a_fence_heavy();
+        if (stook__park_any_task(executor)) {
+            wake_one(executor);
+        }
     }
 }
 

@@ -55,12 +55,24 @@ static void end_of_test(void)
     }
 }
 
+#ifdef STOOK_COVERAGE
+/* abort() goes on behind it. */
+static void write_counts(int signal_number)
+{
+    (void)signal_number;
+    __gcov_dump();
+}
+#endif
+
 _Noreturn static void run_in_child(const struct check_test *test)
 {
     const struct check_options *options = &test->options;
     double timeout = options->timeout > 0 ? options->timeout : DEFAULT_TIMEOUT;
     dup2(STDERR_FILENO, STDOUT_FILENO); /* standard output is for TAP */
     atexit(end_of_test);
+#ifdef STOOK_COVERAGE
+    signal(SIGABRT, write_counts);
+#endif
     alarm((unsigned)(timeout * CHECK_TIMEOUT_FACTOR) + 1);
     if (options->init) {
         options->init();

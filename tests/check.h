@@ -23,6 +23,13 @@
 #include <stdbool.h>
 #include <string.h>
 
+#ifdef STOOK_COVERAGE
+#include <unistd.h>
+/* else the counts of a process that does not return from main() would be lost */
+extern void __gcov_dump(void);
+#define _exit(status) (__gcov_dump(), _exit(status))
+#endif
+
 struct check_options {
     double timeout; /* seconds; 0: a minute */
     int signal;     /* that the test is expected to die of; 0: none */

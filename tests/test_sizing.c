@@ -173,6 +173,10 @@ Test(sizing, B34_a_thread_bound_to_one_cpu_gets_one_worker, .timeout = 60)
 }
 
 static bool affinity_is_denied;
+static size_t least_mask; /* bytes that the kernel wants a mask to have */
+static bool mask_is_empty;
+static bool online_is_unknown;
+static unsigned quota; /* CPUs that the control group allows; 0: as it is */
 
 int __real_sched_getaffinity(pid_t pid, size_t size, cpu_set_t *mask);
 int __wrap_sched_getaffinity(pid_t pid, size_t size, cpu_set_t *mask);
@@ -183,7 +187,38 @@ int __wrap_sched_getaffinity(pid_t pid, size_t size, cpu_set_t *mask)
         errno = EPERM;
         return -1;
     }
+    if (size < least_mask) {
+        errno = EINVAL;
+        return -1;
+    }
+    if (mask_is_empty) {
+        memset(mask, 0, size);
+        return 0;
+    }
     return __real_sched_getaffinity(pid, size, mask);
+}
+
+/* MemorySanitizer calls sysconf() before it can bear what it instruments. */
+#ifdef __clang__
+#define CALLED_EARLY __attribute__((no_sanitize("memory")))
+#else
+#define CALLED_EARLY
+#endif
+
+long __real_sysconf(int name);
+long __wrap_sysconf(int name);
+
+CALLED_EARLY long __wrap_sysconf(int name)
+{
+    return online_is_unknown && name == _SC_NPROCESSORS_ONLN ? -1 : __real_sysconf(name);
+}
+
+unsigned __real_stook__cgroup_cpu_limit(const char *root);
+unsigned __wrap_stook__cgroup_cpu_limit(const char *root);
+
+unsigned __wrap_stook__cgroup_cpu_limit(const char *root)
+{
+    return quota > 0 ? quota : __real_stook__cgroup_cpu_limit(root);
 }
 
 /* CPython's test_sysconf_permission_error: sandboxes deny what they like. */
@@ -197,6 +232,53 @@ Test(sizing, B34_without_the_affinity_mask_the_cpus_online_count, .timeout = 60)
     affinity_is_denied = true;
     cr_assert_eq(workers_of(0, &told), limit > 0 && limit < online ? limit : online);
     cr_assert_eq(told.count, 0);
+}
+
+/* More CPUs than a cpu_set_t has. */
+Test(sizing, B34_a_mask_that_is_longer_is_read, .timeout = 60)
+{
+    struct told told = {.count = 0};
+
+    cr_assert_eq(unsetenv("STOOK_WORKERS"), 0);
+    const unsigned usual = workers_of(0, &told);
+    least_mask = sizeof(cpu_set_t) * 8;
+    cr_assert_eq(workers_of(0, &told), usual);
+    least_mask = SIZE_MAX;
+    const unsigned online = (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
+    const unsigned limit = stook__cgroup_cpu_limit("");
+    cr_assert_eq(workers_of(0, &told), limit > 0 && limit < online ? limit : online);
+    online_is_unknown = true;
+    cr_assert_eq(workers_of(0, &told), 1u);
+}
+
+Test(sizing, B34_there_is_one_worker_at_least, .timeout = 60)
+{
+    struct told told = {.count = 0};
+
+    cr_assert_eq(unsetenv("STOOK_WORKERS"), 0);
+    mask_is_empty = true;
+    cr_assert_eq(workers_of(0, &told), 1u);
+    least_mask = sizeof(cpu_set_t) * 8; /* else the CPUs online would count */
+    cr_assert_eq(workers_of(0, &told), 1u);
+}
+
+Test(sizing, B34_a_quota_below_the_mask_counts, .timeout = 60)
+{
+    struct stook_executor_options options = STOOK_EXECUTOR_OPTIONS_INIT;
+    struct told told = {.count = 0};
+    stook_executor *executor;
+
+    cr_assert_eq(unsetenv("STOOK_WORKERS"), 0);
+    quota = 1;
+    cr_assert_eq(workers_of(0, &told), 1u);
+    affinity_is_denied = true;
+    quota = 10000;
+    cr_assert_eq(workers_of(0, &told), (unsigned)sysconf(_SC_NPROCESSORS_ONLN));
+    cr_assert_eq(setenv("STOOK_WORKERS", "7", 1), 0);
+    options.max_workers = 3;
+    cr_assert_eq(stook_executor_create(&options, &executor), STOOK_OK);
+    cr_assert_eq(stook_executor_worker_count(executor), 3u, "the option is the limit");
+    stook_executor_destroy(executor);
 }
 
 /* --- control groups --------------------------------------------------------------------------- */
@@ -474,6 +556,48 @@ TREE_TEST(B34_lines_of_any_length_are_survived)
     }
     put("/proc/self/cgroup", "0::/a"); /* without a newline at the end */
     cr_assert_eq(limit(), 3u);
+}
+
+/* A name that has no room in a path counts as no limit, and one that just has is found. */
+TREE_TEST(B34_names_without_end_are_no_limits)
+{
+    static char group[3000];
+    static char line[3200];
+
+    for (size_t length = 10; length < sizeof group - 1; length += 97) {
+        memset(group, 'g', length);
+        for (size_t i = 0; i < length; i += 200) {
+            group[i] = '/';
+        }
+        group[length] = '\0';
+        snprintf(line, sizeof line, "0::%s\n", group);
+        put("/proc/self/cgroup", line);
+        put_mounts(MOUNT_2);
+        put("/sys/fs/cgroup/cpu.max", "300000 100000\n");
+        const bool fits = strlen(tree) + strlen("/sys/fs/cgroup") + length < 1024;
+        cr_assert_eq(limit(), fits ? 3u : 0u, "%zu", length);
+    }
+}
+
+TREE_TEST(B34_words_that_only_look_alike)
+{
+    put("/sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000\n");
+    put("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "500000\n");
+    put_mounts("35 29 0:32 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n");
+    put("/proc/self/cgroup", "4:cpx,cpuacct:/\n3:cpu2:/\n2:xcpu:/\n");
+    cr_assert_eq(limit(), 0u);
+    put("/proc/self/cgroup", "2:xcpu:/\nno colon\n1:cpu\n:\n4:cpu:relative\n4:cpu:/\n");
+    cr_assert_eq(limit(), 5u);
+    /* what looks like an escape, but is none, stands for itself */
+    put_mounts("35 29 0:32 / /sys/\\08/\\400/\\0x/\\048/\\/\\04/c\\0409 rw - cgroup c rw,cpu\n");
+    put("/sys/\\08/\\400/\\0x/\\048/\\/\\04/c 9/cpu.cfs_period_us", "100000\n");
+    put("/sys/\\08/\\400/\\0x/\\048/\\/\\04/c 9/cpu.cfs_quota_us", "600000\n");
+    cr_assert_eq(limit(), 6u);
+    /* a group that only begins as one outside */
+    put_mounts("30 22 0:27 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n");
+    put("/proc/self/cgroup", "0::/..a\n");
+    put("/sys/fs/cgroup/..a/cpu.max", "700000 100000\n");
+    cr_assert_eq(limit(), 7u);
 }
 
 #endif
