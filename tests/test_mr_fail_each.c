@@ -49,6 +49,21 @@ static int long_map(const struct mr_item *item, mr_emitter *out, void *user)
     return mr_emit(out, mr_slice_of(item->data.data, 1), mr_slice_of(value, sizeof value));
 }
 
+/* Several at a time, one of them with a key that is in no slot. */
+static int many_map(const struct mr_item *item, mr_emitter *out, void *user)
+{
+    const struct mr_slice keys[] = {item->data,
+                                    mr_slice_str("a key that is too long for a slot of its own"),
+                                    mr_slice_str("a")};
+    const uint64_t values[] = {item->index, 1, 2};
+    const uint64_t one = 1;
+    (void)user;
+    if (mr_emit_keys(out, keys, COUNT_OF(keys), mr_slice_of(&one, sizeof one)) != STOOK_OK) {
+        return 1;
+    }
+    return mr_emit_keys_u64(out, keys, COUNT_OF(keys), values);
+}
+
 /* Some items are bad, after they have emitted. */
 static int bad_map(const struct mr_item *item, mr_emitter *out, void *user)
 {
@@ -89,7 +104,20 @@ static size_t items_given;
 
 static const struct mr_keys by_size = {size_hash, size_compare};
 
-enum kind { PLAIN, ITERATOR, COMBINED, MAPPED_ONLY, LONG, TEXT, KEYS, TOP, RANKS, BAD, KINDS };
+enum kind {
+    PLAIN,
+    ITERATOR,
+    COMBINED,
+    MAPPED_ONLY,
+    LONG,
+    MANY,
+    TEXT,
+    KEYS,
+    TOP,
+    RANKS,
+    BAD,
+    KINDS
+};
 
 static struct mr_job job_of(enum kind kind)
 {
@@ -99,7 +127,7 @@ static struct mr_job job_of(enum kind kind)
     }
     job.input = mr_input_array(items, ITEMS, sizeof items[0]);
     job.input.chunk = 20;
-    job.map = kind == LONG ? long_map : kind == BAD ? bad_map : emit_map;
+    job.map = kind == LONG ? long_map : kind == MANY ? many_map : kind == BAD ? bad_map : emit_map;
     job.combine = kind == COMBINED || kind == RANKS ? mr_sum_u64 : NULL;
     job.reduce = kind == COMBINED || kind == MAPPED_ONLY ? NULL
                  : kind == LONG                          ? count_reduce
