@@ -135,8 +135,8 @@ static void *timer_main(void *arg)
     mtx_unlock(&timer->mutex);
     while ((next_ns = ring_due(executor)) != INT64_MIN) {
         stook__bell_wait_until(&timer->bell, next_ns);
-        /* order TM.noticed acqrel <- TM.tell: the token's flag is seen */
-        if (a_xchg_acqrel(&timer->tokens, false)) {
+        /* order TM.noticed acq <- TM.tell: the token's flag is seen */
+        if (a_xchg_acq(&timer->tokens, false)) {
             stook__token_sweep(executor->root, STOOK__SWEEP_CANCELLED);
         }
     }
