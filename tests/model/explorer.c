@@ -261,13 +261,13 @@ void model_yield(void)
     if (explorer_alone()) {
         return;
     }
-    memory_yielded();
+    bool is_behind = memory_yielded(); /* then there is something to look at */
     self->yields = true;
     if (self->writes_seen != explorer_writes - self->writes) {
         self->yielded = 0;
     }
     self->yielded++;
-    self->writes_seen = explorer_writes - self->writes;
+    self->writes_seen = explorer_writes - self->writes - is_behind;
     explorer_point(OP_SILENT, false, NULL, "yields", __builtin_return_address(0));
 }
 

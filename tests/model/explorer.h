@@ -98,7 +98,7 @@ void memory_thread_starts(unsigned thread, unsigned creator);
 void memory_join(struct view *into, const struct view *from);
 void memory_release(struct view *ret_view); /* what the calling thread passes on; begins an epoch */
 void memory_fence_all(void);
-void memory_yielded(void);
+bool memory_yielded(void);
 uint32_t memory_newest_u32(const void *address); /* also what the calling thread will see */
 void memory_free(void *memory, size_t size, void *caller);
 struct region {

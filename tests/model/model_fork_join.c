@@ -4,6 +4,9 @@
  * or by a thief, with what its forker wrote before, and the join sees what it wrote.
  */
 #include <stook/fork_join.h>
+#include "lane.h"
+#include "worker.h" /* before what has an executor of its own */
+
 #include "platform.h"
 #include "pool_support.h"
 
@@ -141,11 +144,100 @@ static void run_leap(void)
     run_one(true);
 }
 
+/* --- leaps that come late --------------------------------------------------------------------- */
+
+static const struct stook__thread *joiner; /* of the stolen fork */
+static bool joins;                         /* its own */
+static void (*stolen_fn)(stook_here *here, void *arg);
+
+static void fork_and_join(stook_here *here, void *arg)
+{
+    joiner = stook__thread_current();
+    stook_fork(here, stolen_fn, arg);
+    stook__event_wait_until(&is_stolen, STOOK_FOREVER);
+    joins = true;
+    MODEL_CHECK(!stook_join(here));
+    joins = false;
+}
+
+/* While its owner waits for a stolen fork it makes nothing but what is below that. */
+static void make_unrelated(stook_here *here, void *arg)
+{
+    (void)here;
+    MODEL_CHECK(stook__thread_current() != joiner || !joins);
+    MODEL_CHECK(*(int *)arg == 7);
+}
+
+static void fork_unrelated(stook_here *here, void *arg)
+{
+    (void)arg;
+    stook_fork(here, make_unrelated, &input);
+    model_yield();
+    if (stook_join(here)) {
+        make_unrelated(here, &input);
+    }
+}
+
+static int unrelated_task(void *arg, void **ret_value)
+{
+    (void)ret_value;
+    MODEL_CHECK(stook_executor_run(executor, fork_unrelated, arg) == STOOK_OK);
+    return 0;
+}
+
+static void make_and_submit(stook_here *here, void *arg)
+{
+    (void)here;
+    (void)arg;
+    stook__event_set(&is_stolen);
+    MODEL_CHECK(stook_executor_submit(executor, unrelated_task, NULL, NULL) == STOOK_OK);
+}
+
+/* Two forks at the same place of the same lane, so that the offers are the same number. */
+static void make_two(stook_here *here, void *arg)
+{
+    static int numbers[2];
+
+    (void)arg;
+    stook__event_set(&is_stolen);
+    for (int i = 0; i < 2; i++) {
+        stook__lane_ask(stook__lane_head_of(here)); /* as any other worker may */
+        numbers[i] = 7;
+        stook_fork(here, make_inner, &numbers[i]);
+        model_yield();
+        if (stook_join(here)) {
+            make_inner(here, &numbers[i]);
+        }
+    }
+}
+
+static void run_late(void (*stolen)(stook_here *, void *))
+{
+    create(2);
+    MODEL_CHECK(stook__event_init(&is_stolen));
+    inner = 0;
+    joins = false;
+    stolen_fn = stolen;
+    MODEL_CHECK(stook_executor_run(executor, fork_and_join, NULL) == STOOK_OK);
+    model_end();
+}
+
+static void run_unrelated(void)
+{
+    run_late(make_and_submit);
+}
+
+static void run_two(void)
+{
+    run_late(make_two);
+}
+
 int main(int argc, char **argv)
 {
     static const struct model models[] = {
-        {"stolen", run_stolen, 1, 1, 200000, 0}, {"leap", run_leap, 1, 1, 200000, 0},
-        {"again", run_again, 1, 1, 100000, 0},   {"fork", run_fork, 1, 1, 200000, 0},
+        {"unrelated", run_unrelated, 1, 2, 20000, 0}, {"two", run_two, 1, 1, 40000, 0},
+        {"stolen", run_stolen, 1, 1, 200000, 0},      {"leap", run_leap, 1, 1, 200000, 0},
+        {"again", run_again, 1, 1, 100000, 0},        {"fork", run_fork, 1, 1, 200000, 0},
         {"deeper", run_deeper, 1, 1, 200000, 0},
     };
     return model_main(argc, argv, models, sizeof models / sizeof models[0]);

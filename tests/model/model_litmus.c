@@ -66,6 +66,10 @@ THREAD(mp_send_add, put(&x, 1, RLX); put(&y, 2, REL); atomic_fetch_sub_explicit(
 THREAD(mp_get, got[0] = get(&y, RLX) == 1; got[1] = get(&x, RLX);)
 THREAD(mp_get_acq, got[0] = get(&y, ACQ) == 1; got[1] = get(&x, RLX);)
 THREAD(mp_get_fence, got[0] = get(&y, RLX) == 1; fence(); got[1] = get(&x, RLX);)
+THREAD(mp_swap, got[0] = get(&y, RLX) == 1; got[1] = atomic_exchange_explicit(&x, 2, RLX);)
+THREAD(mp_swap_acq, got[0] = get(&y, ACQ) == 1; got[1] = atomic_exchange_explicit(&x, 2, RLX);)
+THREAD(mp_cas, got[0] = get(&y, RLX) == 1; int old = 0;
+       got[1] = !atomic_compare_exchange_strong_explicit(&x, &old, 2, RLX, RLX);)
 THREAD(lb_x, got[0] = get(&y, RLX); put(&x, 1, RLX);)
 THREAD(lb_y, got[1] = get(&x, RLX); put(&y, 1, RLX);)
 THREAD(co_put, put(&x, 1, RLX); put(&x, 2, RLX);)
@@ -117,6 +121,9 @@ RUN(mp_acq, pair(mp_send, mp_get_acq))
 RUN(mp_both, pair(mp_send_rel, mp_get_acq))
 RUN(mp_fence_acq, pair(mp_send_fence, mp_get_acq))
 RUN(mp_rel_fence, pair(mp_send_rel, mp_get_fence))
+RUN(mp_swap_late, pair(mp_send_rel, mp_swap))
+RUN(mp_swap_both, pair(mp_send_rel, mp_swap_acq))
+RUN(mp_cas_late, pair(mp_send_rel, mp_cas))
 RUN(mp_over, pair(mp_send_over, mp_get_acq))
 RUN(mp_add, pair(mp_send_add, mp_get_acq))
 RUN(mp_spin, pair(mp_send_rel, spin_get))
@@ -151,6 +158,9 @@ static const struct {
     {{"mp_both", mp_both, 9, 0, 99999, 0}, 1 | 2 | 8},
     {{"mp_fence_acq", mp_fence_acq, 9, 0, 99999, 0}, 1 | 2 | 8},
     {{"mp_rel_fence", mp_rel_fence, 9, 0, 99999, 0}, 1 | 2 | 8},
+    {{"mp_swap_late", mp_swap_late, 9, 0, 99999, 0}, 1 | 2 | 4 | 8},
+    {{"mp_swap_both", mp_swap_both, 9, 0, 99999, 0}, 1 | 2 | 8},
+    {{"mp_cas_late", mp_cas_late, 9, 0, 99999, 0}, 1 | 2 | 4 | 8},
     {{"mp_over", mp_over, 9, 0, 99999, 0}, 1 | 2 | 4 | 8},
     {{"mp_add", mp_add, 9, 0, 99999, 0}, 1 | 2 | 8},
     {{"mp_spin", mp_spin, 9, 0, 99999, 0}, 8},

@@ -332,18 +332,24 @@ static void see(const struct place *place, const struct message *message, int or
     }
 }
 
+/* The oldest message that an operation may come behind. */
+static unsigned oldest_for(const struct place *place, int order)
+{
+    unsigned oldest = explorer_self()->view.oldest[index_of(place)];
+    unsigned of_all = everyone.oldest[index_of(place)];
+
+    return order == __ATOMIC_SEQ_CST && oldest < of_all ? of_all : oldest;
+}
+
 uint64_t memory_load(const void *address, size_t size, int order, void *caller)
 {
     explorer_point(OP_LOAD, order == __ATOMIC_SEQ_CST, address, "load", caller);
     memory_touch(address, size, false, caller);
     struct place *place = place_at(address, size);
-    unsigned oldest = explorer_self()->view.oldest[index_of(place)];
+    unsigned oldest = oldest_for(place, order);
     struct message *message = place->newest;
-
-    if (order == __ATOMIC_SEQ_CST && oldest < everyone.oldest[index_of(place)]) {
-        oldest = everyone.oldest[index_of(place)];
-    }
     unsigned count = 1;
+
     for (const struct message *older = message->older;
          may_pass(message) && older && older->number >= oldest; older = older->older) {
         count++;
@@ -358,15 +364,18 @@ uint64_t memory_load(const void *address, size_t size, int order, void *caller)
     return message->value;
 }
 
-/* The message of somebody else before which a store comes that does not know of it; NULL: none. */
-static struct message *choose_newer(struct place *place)
+enum { MOST_CANDIDATES = 64 };
+
+/* The message of somebody else before which a write comes that does not know of it; NULL: none. */
+static struct message *choose_newer(struct place *place, int order)
 {
-    struct message *candidates[16] = {NULL};
+    unsigned oldest = oldest_for(place, order);
+    struct message *candidates[MOST_CANDIDATES] = {NULL};
     unsigned count = 1;
 
     for (struct message *message = place->newest;
-         may_pass(place->newest) && message->older && count < 16 &&
-         message->number > explorer_self()->view.oldest[index_of(place)];
+         may_pass(place->newest) && message->older && count < MOST_CANDIDATES &&
+         message->number > oldest;
          message = message->older) {
         if (!message->is_change) {
             candidates[count++] = message;
@@ -377,12 +386,13 @@ static struct message *choose_newer(struct place *place)
     return candidates[choice];
 }
 
-/* A message of the calling thread; replaced: what a read-modify-write has found. */
-static void append(struct place *place, uint64_t value, int order, const struct message *replaced)
+/* A message of the calling thread, before `newer` or as the newest; replaced: what a
+ * read-modify-write has found. */
+static void add_write(struct place *place, uint64_t value, int order, struct message *newer,
+                      const struct message *replaced)
 {
     struct thread *self = explorer_self();
     unsigned index = index_of(place);
-    struct message *newer = replaced ? NULL : choose_newer(place);
     struct message *message =
         add_message(place, value, releases(order) ? &self->view : &self->released, newer);
 
@@ -409,7 +419,8 @@ void memory_store(void *address, size_t size, uint64_t value, int order, void *c
 {
     explorer_point(OP_WRITE, order == __ATOMIC_SEQ_CST, address, "store", caller);
     memory_touch(address, size, false, caller);
-    append(place_at(address, size), value, order, NULL);
+    struct place *place = place_at(address, size);
+    add_write(place, value, order, choose_newer(place, order), NULL);
 }
 
 static uint64_t mask_of(size_t size)
@@ -423,13 +434,14 @@ uint64_t memory_change(void *address, size_t size, enum change change, uint64_t 
     explorer_point(OP_WRITE, order == __ATOMIC_SEQ_CST, address, "change", caller);
     memory_touch(address, size, false, caller);
     struct place *place = place_at(address, size);
-    const struct message *found = place->newest;
+    struct message *newer = choose_newer(place, order);
+    const struct message *found = newer ? newer->older : place->newest;
     uint64_t old = found->value;
     const uint64_t values[] = {old + operand, old - operand, old & operand,
                                old | operand, old ^ operand, operand};
 
     see(place, found, order);
-    append(place, values[change] & mask_of(size), order, found);
+    add_write(place, values[change] & mask_of(size), order, newer, found);
     return old;
 }
 
@@ -440,14 +452,18 @@ bool memory_swap(void *address, size_t size, uint64_t *expected, uint64_t value,
     explorer_point(OP_WRITE, order == __ATOMIC_SEQ_CST, address, "swap", caller);
     memory_touch(address, size, false, caller);
     struct place *place = place_at(address, size);
-    unsigned oldest = explorer_self()->view.oldest[index_of(place)];
-    const struct message *candidates[64] = {place->newest};
-    unsigned count = 1;
+    unsigned oldest = oldest_for(place, order);
+    struct message *candidates[MOST_CANDIDATES];
+    struct message *newer[MOST_CANDIDATES] = {NULL};
+    unsigned count = 0;
 
-    for (const struct message *old = place->newest->older;
-         may_pass(place->newest) && old && old->number >= oldest && count < 64; old = old->older) {
-        if (old->value != *expected) {
-            candidates[count++] = old;
+    for (struct message *message = place->newest, *next = NULL;
+         count == 0 || (may_pass(place->newest) && message && message->number >= oldest &&
+                        count < MOST_CANDIDATES);
+         next = message, message = message->older) {
+        if (message->value != *expected || !next || !next->is_change) {
+            candidates[count] = message;
+            newer[count++] = next;
         }
     }
     unsigned choice = explorer_choose(count);
@@ -460,7 +476,7 @@ bool memory_swap(void *address, size_t size, uint64_t *expected, uint64_t value,
         return false;
     }
     see(place, found, order);
-    append(place, value, order, found);
+    add_write(place, value, order, newer[choice], found);
     return true;
 }
 
@@ -506,17 +522,20 @@ void memory_fence_all(void)
     memory_release(&explorer_self()->released);
 }
 
-/* What a thread looks at again and again it sees at last. */
-void memory_yielded(void)
+/* What a thread looks at again and again it sees at last. True: it is not what it has seen. */
+bool memory_yielded(void)
 {
     struct thread *self = explorer_self();
     unsigned most = sizeof self->looked / sizeof self->looked[0];
+    bool is_new = false;
 
     for (unsigned i = 0; i < self->look_count && i < most; i++) {
         int place = self->looked[i];
+        is_new |= self->view.oldest[place] != places[place].newest->number;
         self->view.oldest[place] = places[place].newest->number;
     }
     self->look_count = 0;
+    return is_new;
 }
 
 uint32_t memory_newest_u32(const void *address)

@@ -133,6 +133,27 @@ static void run_both_of_two(void)
     run_both(true);
 }
 
+/* The second worker comes while the setter is submitted. */
+static void grow(void *arg)
+{
+    (void)arg;
+    MODEL_CHECK(stook_executor_resize(executor, 2) == STOOK_OK);
+}
+
+static void run_grow(void)
+{
+    stook_future *waiter;
+
+    create_between(1, 2);
+    MODEL_CHECK(stook__event_init(&event));
+    MODEL_CHECK(stook_executor_submit(executor, wait_for_event, &ran[0], &waiter) == STOOK_OK);
+    model_start(grow, NULL);
+    submit_setter(&ran[1]);
+    MODEL_CHECK(stook_future_wait_until(waiter, STOOK_FOREVER) == STOOK_OK);
+    MODEL_CHECK(ran[0] == 1);
+    model_end();
+}
+
 /* A task's own child. */
 static int submit_child(void *arg, void **ret_value)
 {
@@ -163,6 +184,7 @@ int main(int argc, char **argv)
         {"submitters", run_submitters, 1, 1, 200000, 0},
         {"workers", run_workers, 2, 1, 200000, 0},
         {"child", run_child, 1, 1, 200000, 0},
+        {"grow", run_grow, 1, 1, 200000, 0},
     };
     return model_main(argc, argv, models, sizeof models / sizeof models[0]);
 }

@@ -7,6 +7,7 @@
 #include <stook/continuation.h>
 #include <stook/scope.h>
 #include <stook/token.h>
+#include "platform.h"
 #include "pool_support.h"
 
 static stook_token *token;
@@ -56,6 +57,22 @@ static void run_token(void)
     stook_token_release(token);
     stook_executor_destroy(executor);
     MODEL_CHECK(ran[0] == is_done);
+}
+
+/* Whoever looks at a task of a cancelled token cancels it, or finds it done, and all that it did. */
+static void run_poll(void)
+{
+    create(1);
+    MODEL_CHECK(stook_token_create(executor, NULL, STOOK_FOREVER, &token) == STOOK_OK);
+    future = submit_tied(token, NULL, 0, &ran[0]);
+    model_yield();
+    model_start(cancel_token, &was_first[0]);
+    model_yield();
+    MODEL_CHECK(stook_future_state(future) != STOOK_STATE_DONE || ran[0] == 1);
+    is_done_at_last(future);
+    model_join();
+    stook_token_release(token);
+    stook_executor_destroy(executor);
 }
 
 static void run_cancellers(void)
@@ -165,6 +182,41 @@ static void run_scope_cancel(void)
     stook_executor_destroy(executor);
 }
 
+/* A task in line behind another, which waits for its end: nobody but the timer thread cancels it,
+ * since whoever cancels the token may be a signal handler. */
+static struct stook__event has_ended;
+
+static int await_end(void *arg, void **ret_value)
+{
+    stook__event_wait_until(&has_ended, STOOK_FOREVER);
+    return work(arg, ret_value);
+}
+
+static void run_told(void)
+{
+    struct stook_scope_options options = STOOK_SCOPE_OPTIONS_INIT;
+    struct stook_submit_options of_first = STOOK_SUBMIT_OPTIONS_INIT;
+    stook_token *other;
+
+    create(1);
+    MODEL_CHECK(stook__event_init(&has_ended));
+    MODEL_CHECK(stook_token_create(executor, NULL, STOOK_FOREVER, &token) == STOOK_OK);
+    options.limit = 1;
+    options.parent = token;
+    MODEL_CHECK(stook_scope_create(executor, &options, &scope) == STOOK_OK);
+    of_first.scope = scope;
+    MODEL_CHECK(stook_executor_submit_with(executor, &of_first, await_end, &ran[0], NULL) ==
+                STOOK_OK);
+    future = submit_tied(NULL, scope, 0, &ran[1]);
+    model_start(cancel_token, &was_first[0]);
+    /* rings, too, perhaps just when the timer thread has been told, but not rung for */
+    MODEL_CHECK(stook_token_create(executor, NULL, INT64_C(5000000000), &other) == STOOK_OK);
+    MODEL_CHECK(!is_done_at_last(future));
+    stook__event_set(&has_ended);
+    model_join();
+    model_end();
+}
+
 static int turns; /* racy, unless one task comes after the other */
 
 static int take_turn(void *arg, void **ret_value)
@@ -259,11 +311,13 @@ int main(int argc, char **argv)
 {
     static const struct model models[] = {
         {"token", run_token, 1, 1, 20000, 0},
+        {"poll", run_poll, 1, 1, 20000, 0},
         {"cancellers", run_cancellers, 1, 1, 200000, 0},
         {"flag", run_flag, 1, 1, 20000, 0},
         {"child", run_child, 1, 1, 20000, 0},
         {"scope", run_scope, 1, 1, 200000, 0},
         {"scope_cancel", run_scope_cancel, 1, 1, 200000, 0},
+        {"told", run_told, 2, 1, 20000, 0},
         {"strand", run_strand, 1, 1, 20000, 0},
         {"then", run_then, 1, 1, 200000, 0},
         {"then_shutdown", run_then_shutdown, 1, 1, 200000, 0},

@@ -16,12 +16,12 @@ static int input;              /* written before anything is submitted; racy, un
 static int ran[4];             /* how often each task has run */
 static bool asymmetric = true; /* fences, as where membarrier() is to be had */
 
-static inline void create(unsigned workers)
+static inline void create_between(unsigned workers, unsigned max_workers)
 {
     struct stook_executor_options options = STOOK_EXECUTOR_OPTIONS_INIT;
 
     options.workers = workers;
-    options.max_workers = workers;
+    options.max_workers = max_workers;
     options.max_extra_threads = 1;
     for (unsigned i = 0; i < 4; i++) {
         ran[i] = 0;
@@ -30,6 +30,11 @@ static inline void create(unsigned workers)
     atomic_init(&stook__fence_is_asymmetric, asymmetric);
     MODEL_CHECK(stook_executor_create(&options, &executor) == STOOK_OK);
     input = 7;
+}
+
+static inline void create(unsigned workers)
+{
+    create_between(workers, workers);
 }
 
 static inline int work(void *arg, void **ret_value)
