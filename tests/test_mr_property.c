@@ -292,6 +292,13 @@ static bool trial_holds(struct trial *trial, stook_executor *executor, uint64_t 
     return holds;
 }
 
+/* Times $STOOK_STRESS_SCALE. */
+#if UNDER_TSAN || UNDER_MSAN
+enum { SMALL_ROUNDS = 40, LARGE_ROUNDS = 6 };
+#else
+enum { SMALL_ROUNDS = 100, LARGE_ROUNDS = 12 };
+#endif
+
 static void small_rounds(unsigned workers, unsigned rounds, uint64_t *random)
 {
     stook_executor *executor = must_create(workers);
@@ -321,7 +328,7 @@ Test(mr_property, B77_small_jobs_of_any_form_give_what_the_model_gives, .timeout
     uint64_t random = test_seed();
 
     for (unsigned workers = 1; workers <= 4; workers++) {
-        small_rounds(workers, 100, &random);
+        small_rounds(workers, stress_scaled(SMALL_ROUNDS), &random);
     }
 }
 
@@ -329,7 +336,7 @@ Test(mr_property, B77_jobs_beyond_their_memory_give_what_the_model_gives, .timeo
 {
     uint64_t random = test_seed();
 
-    for (unsigned round = 0; round < 12; round++) {
+    for (unsigned round = 0; round < stress_scaled(LARGE_ROUNDS); round++) {
         const unsigned workers = 1 + round % 4;
         stook_executor *executor = must_create(workers);
         uint64_t spills = 0;

@@ -43,8 +43,9 @@ enum mr_records {
  * by one task, from begin to end. */
 typedef size_t mr_splitter_fn(struct mr_slice bytes, bool is_last, void *user);
 
-/* Gives the next item, valid until the next call. Returns 1; 0: there are no more; negative: it
- * failed, and so does the job, with that code. Called by one thread at a time. */
+/* Gives the next item, valid until the next call: the mapper gets a copy, aligned for any type.
+ * Returns 1; 0: there are no more; negative: it failed, and so does the job, with that code. Called
+ * by one thread at a time. */
 typedef int mr_next_fn(struct mr_slice *ret_item, void *user);
 
 typedef struct mr_result mr_result;
