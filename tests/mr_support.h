@@ -243,4 +243,15 @@ static inline bool still_works(stook_executor *executor)
     return same;
 }
 
+/* A word of the message. */
+static inline bool tells(const struct mr_error *error, const char *word)
+{
+    const bool complete = memchr(error->message, '\0', sizeof error->message) != NULL;
+    if (!complete || strstr(error->message, word) == NULL) {
+        fprintf(stderr, "no \"%s\" in \"%.256s\"\n", word, error->message);
+        return false;
+    }
+    return true;
+}
+
 #endif

@@ -38,17 +38,6 @@ static struct mr_job any_job(void)
     return job;
 }
 
-/* A word of the message. */
-static bool tells(const struct mr_error *error, const char *word)
-{
-    const bool complete = memchr(error->message, '\0', sizeof error->message) != NULL;
-    if (!complete || strstr(error->message, word) == NULL) {
-        fprintf(stderr, "no \"%s\" in \"%.256s\"\n", word, error->message);
-        return false;
-    }
-    return true;
-}
-
 /* All ways to begin a job refuse it, and say why; or may say nothing. */
 static void must_refuse(const struct mr_job *job, const char *word)
 {

@@ -7,19 +7,9 @@
 #include "mr_progress.h"
 
 #define ITEMS 300
+/* Numbers so odd that they are in a message for one reason only. */
 #define BAD_ITEM 137
 #define BAD_CODE 4242
-
-/* A word of the message; numbers so odd that they are in it for one reason only. */
-static bool tells(const struct mr_error *error, const char *word)
-{
-    const bool complete = memchr(error->message, '\0', sizeof error->message) != NULL;
-    if (!complete || strstr(error->message, word) == NULL) {
-        fprintf(stderr, "no \"%s\" in \"%.256s\"\n", word, error->message);
-        return false;
-    }
-    return true;
-}
 
 /* What a callback does when it is its turn to fail. */
 struct failing {

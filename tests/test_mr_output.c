@@ -106,15 +106,6 @@ static struct mr_error must_fail_to(int descriptor, mr_result *result, enum mr_f
     return error;
 }
 
-static bool tells(const struct mr_error *error, const char *word)
-{
-    const bool told = strstr(error->message, word) != NULL;
-    if (!told) {
-        fprintf(stderr, "no '%s' in: %s\n", word, error->message);
-    }
-    return told;
-}
-
 Test(mr_output, bytes_are_written_as_they_are, .timeout = 60)
 {
     const struct mr_pair pairs[] = {

@@ -120,15 +120,6 @@ static void must_write(mr_result *result, uint32_t parts)
     }
 }
 
-static bool tells(const struct mr_error *error, const char *word)
-{
-    const bool told = strstr(error->message, word) != NULL;
-    if (!told) {
-        fprintf(stderr, "no '%s' in: %s\n", word, error->message);
-    }
-    return told;
-}
-
 /* Fails in the output, and keeps neither memory nor descriptors. */
 static struct mr_error must_fail_in(const char *directory, mr_result *result, uint32_t parts,
                                     enum stook_status status)
