@@ -13,7 +13,7 @@
 #include "failing.h"
 #include "support.h"
 
-enum { WORKERS = 3, ITEMS = 40 };
+enum { WORKERS = 3, ITEMS = 40, MANY = 3000 };
 
 /* --- the executor ----------------------------------------------------------------------------- */
 
@@ -179,6 +179,38 @@ struct waits {
     stook_future *awaited;
     struct gate gate;
 };
+
+static stook_executor *many_executor;
+
+/* Its worker's deque has to grow for them. */
+static int submit_many_task(void *arg, void **ret_value)
+{
+    bool failed = true;
+
+    (void)ret_value;
+    for (long number = 0; failed; number += 1 + number / 10) {
+        fail_call(number);
+        enum stook_status status =
+            stook_executor_submit_many(many_executor, NULL, count_task, arg, MANY, 0, NULL);
+        failed = has_failed();
+        fail_none();
+        MUST(status == (failed ? STOOK_NOMEM : STOOK_OK));
+    }
+    return 0;
+}
+
+Test(fail, B31_many_tasks_in_a_task_are_accepted_all_or_not_at_all, .timeout = 60)
+{
+    stook_executor *executor = must_create(1);
+    atomic_int runs = 0;
+
+    many_executor = executor;
+    stook_future *future = must_submit(executor, submit_many_task, &runs);
+    cr_assert_eq(stook_future_result(future, NULL), STOOK_OK);
+    stook_future_release(future);
+    stook_executor_destroy(executor);
+    cr_assert_eq(atomic_load(&runs), MANY);
+}
 
 static int waiting_task(void *arg, void **ret_value)
 {

@@ -474,3 +474,17 @@ Test(mr_spill, B88_every_allocation_may_fail, .timeout = 300)
     each_allocation_fails(&bulk, 20);
     bulk_free(&bulk);
 }
+
+/* Then pairs are kept by partition, without a table. */
+Test(mr_spill, every_allocation_may_fail_where_keys_hardly_repeat, .timeout = 300)
+{
+    struct bulk bulk;
+
+    bulk_init(&bulk, 450000, 450000, 20, 8);
+    bulk.job.combine = mr_sum_u64;
+    bulk.job.order = MR_ORDER_NONE;
+    bulk.job.partitions = 2;
+    bulk.job.memory_limit = 0;
+    each_allocation_fails(&bulk, 20);
+    bulk_free(&bulk);
+}
