@@ -146,7 +146,7 @@ static stook_future *search(struct stook__thread *thread, struct stook__theft *r
         if (!task) {
             task = pop_injected(thread);
         }
-        if (!task) {
+        if (!task && thread->is_initialised) { /* tasks are cancelled where it is not */
             loot = stook__lanes_steal(executor, next_random(thread->worker), ret_theft);
         }
         if (task || loot == STOOK__LOOT_GOT) {

@@ -15,6 +15,7 @@
 #include "local.h"
 #include "park.h"
 #include "pool.h"
+#include "submit.h"
 #include "wait.h"
 #include "worker.h"
 
@@ -51,9 +52,12 @@ static bool is_alone(const struct stook__lane_head *lane)
     return stook__forked(lane->executor->generation);
 }
 
+/* Where the executor is broken, nobody new: threads that must not make forks would look for them
+ * again and again. */
 static void offer(struct stook__lane_head *lane, stook_here *end)
 {
-    if (!is_alone(lane) && stook__lane_offer(lane, end)) {
+    if (!is_alone(lane) && stook__submit_status(lane->executor) != STOOK_BROKEN &&
+        stook__lane_offer(lane, end)) {
         stook__park_notify(lane->executor);
     }
 }

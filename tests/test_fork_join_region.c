@@ -227,6 +227,85 @@ Test(fork_join_region, a_broken_executor_begins_none_but_in_its_tasks, .timeout 
     stook_executor_destroy(seen.executor);
 }
 
+static _Thread_local bool has_hook;
+
+static int mark_first_threads(void *user_data, unsigned number)
+{
+    (void)user_data;
+    has_hook = number < 2;
+    return !has_hook;
+}
+
+static void see_hook(stook_here *here, void *arg)
+{
+    atomic_int *without = arg;
+
+    (void)here;
+    atomic_fetch_add(without, !has_hook);
+}
+
+struct hooked {
+    stook_executor *executor;
+    struct gate gate;
+    atomic_int without; /* forks in threads whose hook has failed */
+};
+
+/* Offers forks for a while after the thread that holds the other worker has failed. */
+static void fork_beside_failed(stook_here *here, void *arg)
+{
+    struct hooked *hooked = arg;
+
+    FORK_UNTIL(here, stook_executor_resize(hooked->executor, 2) == STOOK_BROKEN);
+    for (const int64_t end_ns = stook_now_ns() + 50 * MILLISECOND; stook_now_ns() < end_ns;) {
+        (void)stook_fork(here, see_hook, &hooked->without);
+        thrd_yield();
+        if (stook_join(here)) {
+            see_hook(here, &hooked->without);
+        }
+    }
+}
+
+static int fork_beside_failed_task(void *arg, void **ret_value)
+{
+    struct hooked *hooked = arg;
+
+    (void)ret_value;
+    must_run(hooked->executor, fork_beside_failed, hooked);
+    return 0;
+}
+
+static int lend_to_failing(void *arg, void **ret_value)
+{
+    struct hooked *hooked = arg;
+
+    (void)ret_value;
+    stook_task_begin_blocking(); /* its worker is lent to a thread, which fails */
+    gate_pass(&hooked->gate);
+    stook_task_end_blocking();
+    return 0;
+}
+
+Test(fork_join_region, threads_whose_init_has_failed_make_no_forks, .timeout = 60)
+{
+    struct stook_executor_options options = STOOK_EXECUTOR_OPTIONS_INIT;
+    struct hooked hooked = {.without = 0};
+    stook_future *region, *lender;
+
+    options.workers = 2;
+    options.thread_init = mark_first_threads;
+    options.report = say_nothing;
+    cr_assert_eq(stook_executor_create(&options, &hooked.executor), STOOK_OK);
+    region = must_submit(hooked.executor, fork_beside_failed_task, &hooked);
+    lender = must_submit(hooked.executor, lend_to_failing, &hooked);
+    cr_assert_eq(stook_future_result(region, NULL), STOOK_OK);
+    gate_open(&hooked.gate);
+    cr_assert_eq(stook_future_result(lender, NULL), STOOK_OK);
+    cr_assert_eq(atomic_load(&hooked.without), 0);
+    stook_future_release(region);
+    stook_future_release(lender);
+    stook_executor_destroy(hooked.executor);
+}
+
 static void run_in_callback(stook_future *future, void *user_data)
 {
     struct seen *seen = user_data;
