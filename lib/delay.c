@@ -10,6 +10,7 @@
 #include "allocate.h"
 #include "atomics.h"
 #include "bond.h"
+#include "fork.h"
 #include "park.h"
 #include "pool.h"
 #include "submit.h"
@@ -120,17 +121,20 @@ static int run_call(void *arg, void **ret_value)
 {
     struct delayed *delayed = arg;
     stook_future *future = &delayed->future;
+    stook_executor *executor = stook__task_executor(future);
     stook_task_fn *fn = delayed->fn;
     void *value = NULL;
     (void)ret_value;
 
     /* The call itself has no token. */
-    if (stook__worker_heed_cancel(stook__task_executor(future), future) ||
-        !stook__task_claim(future)) {
+    if (stook__worker_heed_cancel(executor, future) || !stook__task_claim(future)) {
         return 0;
     }
     stook__worker_act_as(future);
     int code = fn(future->arg, &value);
+    if (stook__forked(executor->generation)) {
+        return code; /* it has forked, and this is the child, whose thread is about to end */
+    }
     if (code != 0) {
         stook__task_finish(future, code, value, false);
         return 0;
