@@ -10,11 +10,13 @@
 #include <stook/executor.h>
 #include "allocate.h"
 #include "atomics.h"
+#include "fork.h"
 
 /* Chunks per worker: enough to even out items of unequal length. */
 enum { CHUNKS_PER_WORKER = 8 };
 
 struct map {
+    unsigned generation; /* fork.h */
     stook_task_fn *fn;
     char *base;
     size_t size;
@@ -51,6 +53,9 @@ static int run_chunk(void *arg, void **ret_value)
             return 0;
         }
         int code = map->fn(map->base + i * map->size, &value);
+        if (stook__forked(map->generation)) {
+            return 0; /* the item has forked: in the child, too, it ends its thread */
+        }
         if (map->ret_values) {
             map->ret_values[i] = value;
         }
@@ -128,7 +133,11 @@ enum stook_status stook_executor_map(stook_executor *executor, stook_task_fn *fn
                                      struct stook_map_error *ret_error)
 {
     enum stook_status status = STOOK_NOMEM;
-    struct map map = {.fn = fn, .base = base, .size = size, .ret_values = ret_values};
+    struct map map = {.generation = stook__fork_generation(),
+                      .fn = fn,
+                      .base = base,
+                      .size = size,
+                      .ret_values = ret_values};
 
     if (!executor || !fn) {
         return STOOK_INVALID;

@@ -14,6 +14,7 @@
 #include <stdint.h>
 #include "allocate.h"
 #include "checks.h"
+#include "fork.h"
 
 enum { ITEMS_PER_WORKER = 64 };
 
@@ -41,6 +42,7 @@ struct chunk {
 };
 
 struct stook_stream {
+    unsigned generation; /* fork.h */
     stook_executor *executor;
     stook_input_fn *input;
     void *input_data;
@@ -87,6 +89,9 @@ static int run_chunk(void *arg, void **ret_value)
     for (size_t i = 0; i < chunk->count && !stook_task_cancel_requested(); i++) {
         void *value = NULL;
         slot->code = fn(slot->pointer, &value);
+        if (stook__forked(stream->generation)) {
+            return 0; /* the item has forked: in the child, too, it ends its thread */
+        }
         slot->pointer = value;
         slot->is_done = true;
         code = code ? code : slot->code;
@@ -235,6 +240,7 @@ enum stook_status stook_stream_create(stook_executor *executor,
         return STOOK_NOMEM;
     }
     *stream = (stook_stream){
+        .generation = stook__fork_generation(),
         .executor = executor,
         .input = options->input,
         .input_data = options->input_data,

@@ -484,6 +484,51 @@ Test(fork, B75_a_call_of_a_repeated_task_that_returns_in_the_child_ends_the_chil
     }
 }
 
+/* Many items share one task. */
+static int map_task(void *arg, void **ret_value)
+{
+    struct in_child *in_child = arg;
+
+    (void)ret_value;
+    (void)fork_once(in_child, ret_value);
+    return 0;
+}
+
+static bool give_item(void *user_data, void **ret_item)
+{
+    *ret_item = user_data;
+    return true;
+}
+
+Test(fork, B75_an_item_that_returns_in_the_child_is_the_last_there, .timeout = 120,
+     .disabled = UNDER_TSAN || UNDER_ASAN)
+{
+    for (int is_stream = 0; is_stream < 2; is_stream++) {
+        stook_executor *executor = must_create(1);
+        struct in_child in_child = {.code = 0};
+
+        must_begin_in_child(&in_child);
+        if (is_stream) {
+            struct stook_stream_options options = STOOK_STREAM_OPTIONS_INIT;
+            stook_stream *stream;
+
+            options.input = give_item;
+            options.input_data = &in_child;
+            options.fn = map_task;
+            options.look_ahead = options.chunk = 8;
+            cr_assert_eq(stook_stream_create(executor, &options, &stream), STOOK_OK);
+            cr_assert_eq(stook_stream_next(stream, STOOK_FOREVER, NULL, NULL), STOOK_OK);
+            stook_stream_destroy(stream);
+        } else {
+            cr_assert_eq(stook_executor_map(executor, map_task, &in_child, 1000, 0, NULL, NULL),
+                         STOOK_OK);
+        }
+        cr_assert(WIFEXITED(await_child(in_child.child)));
+        cr_assert_eq(atomic_load(&in_child.childs->items), 0, "stream %d", is_stream);
+        stook_executor_destroy(executor);
+    }
+}
+
 /* B75 */
 Test(fork, a_child_may_fork_again, .timeout = 120, .disabled = UNDER_TSAN)
 {
