@@ -139,8 +139,9 @@ static int run_call(void *arg, void **ret_value)
         stook__task_finish(future, code, value, false);
         return 0;
     }
-    if (value && future->destroy) {
-        future->destroy(value);
+    stook__destroy_fn *destroy = stook__task_destructor(future);
+    if (value && destroy) {
+        destroy(value);
     }
     go_on(delayed);
     return 0;

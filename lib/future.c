@@ -235,7 +235,8 @@ bool stook_task_cancel_requested(void)
 void stook_future_set_destructor(stook_future *future, void (*destroy)(void *value))
 {
     if (future) {
-        future->destroy = destroy;
+        /* order FU.destroy rel -> FU.destructor: see there */
+        a_store_rel(&future->destroy, destroy);
     }
 }
 

@@ -142,8 +142,8 @@ static bool has_value_to_destroy(const stook_future *task, uint32_t word)
 {
     enum stook_state state = stook__task_state(word);
 
-    return (state == STOOK_STATE_DONE || state == STOOK_STATE_FAILED) && task->destroy &&
-           !(word & TASK_TAKEN) && task->value;
+    return (state == STOOK_STATE_DONE || state == STOOK_STATE_FAILED) &&
+           stook__task_destructor(task) && !(word & TASK_TAKEN) && task->value;
 }
 
 /* A value may hold the last reference to another future, and so on: they are destroyed one after
@@ -158,7 +158,7 @@ static void destroy_with_value(stook_future *task)
     dying.running = true;
     while ((task = dying.first) != NULL) {
         dying.first = stook__task_next(task);
-        task->destroy(task->value);
+        stook__task_destructor(task)(task->value);
         /* order FU.dead rlx: nobody else is left */
         record_destroy(task, a_load_rlx(&task->word));
     }

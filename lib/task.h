@@ -35,6 +35,8 @@ struct stook__waiter;
 struct stook__bond;
 struct stook__frame;
 
+typedef void stook__destroy_fn(void *value);
+
 struct stook_future {
     _Atomic(uint32_t) word; /* above; anybody */
     int code;               /* written by the thread that runs it, before it is terminal */
@@ -49,8 +51,9 @@ struct stook_future {
     struct stook__waiter *waiters; /* guarded by TASK_LOCKED; the finisher's after that */
     _Atomic(stook_future *)
         next; /* the chain in a queue, or of a bulk submit; the functions below */
-    void (*destroy)(void *value); /* set by the owner before the future is shared */
-    struct stook__bond *bond;     /* constant; NULL: of no token, and never held back. bond.h */
+    /* set by the owner before the future is shared; but calls of a repeated task may run by then */
+    _Atomic(stook__destroy_fn *) destroy;
+    struct stook__bond *bond; /* constant; NULL: of no token, and never held back. bond.h */
 };
 
 static_assert(sizeof(struct stook_future) <= STOOK_CACHE_LINE,
@@ -83,6 +86,13 @@ static inline void stook__task_chain(stook_future *task, stook_future *next)
 static inline enum stook_state stook__task_state(uint32_t word)
 {
     return (enum stook_state)(word & TASK_STATE_MASK);
+}
+
+/* NULL: the future has none. */
+static inline stook__destroy_fn *stook__task_destructor(const stook_future *task)
+{
+    /* order FU.destructor acq <- FU.destroy: what the owner has made ready for it */
+    return a_load_acq(&task->destroy);
 }
 
 /* In place of `home` when the record has been freed; see checks.h. */
@@ -128,7 +138,7 @@ static inline void stook__task_init(stook_future *task, uintptr_t home, stook_ta
     task->home = home;
     task->waiters = NULL;
     atomic_init(&task->next, NULL);
-    task->destroy = NULL;
+    atomic_init(&task->destroy, NULL);
     task->bond = NULL;
 }
 

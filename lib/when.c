@@ -195,7 +195,7 @@ static enum stook_status when_create(stook_future *const futures[], size_t count
     atomic_init(&when->winner, NULL);
     atomic_init(&when->first_failed, SIZE_MAX);
     atomic_init(&when->some_cancelled, false);
-    future->destroy = any ? release_value : NULL;
+    stook_future_set_destructor(future, any ? release_value : NULL);
     enter(when, futures, count);
     bring_part(when);
     *ret_future = future;

@@ -171,7 +171,7 @@ static inline void finish_alone(stook_future *task, uint32_t refs, int code, voi
     /* order FU.still acq <- FU.unref: another reference could only have come from this thread's own
      * ones; if it is gone again, so is what was done through it */
     if (a_load_acq(&task->word) != (refs * TASK_REF | STOOK_STATE_RUNNING) ||
-        (refs == 1 && task->destroy)) {
+        (refs == 1 && stook__task_destructor(task))) {
         stook__task_finish(task, code, value, true);
     } else if (refs == 1) {
         stook__task_free(task);

@@ -348,6 +348,32 @@ Test(period, B9_values_of_calls_are_destroyed_but_for_one_that_is_taken, .timeou
     }
 }
 
+static int made_ready; /* by who sets the destructor */
+
+static void destroy_what_is_ready(void *value)
+{
+    (void)value;
+    MUST(made_ready > 0);
+}
+
+Test(period, B9_a_destructor_may_be_set_while_the_first_call_runs, .timeout = 60)
+{
+    for (int i = 0; i < 20; i++) {
+        stook_executor *executor = must_create(1);
+        struct stook_submit_options options = STOOK_SUBMIT_OPTIONS_INIT;
+        atomic_int calls = 0;
+        stook_future *future;
+
+        options.period_ns = MILLISECOND / 10;
+        future = must_submit_with(executor, &options, value_task, &calls);
+        made_ready = i + 1;
+        stook_future_set_destructor(future, destroy_what_is_ready);
+        cr_assert_eq(stook_future_result(future, NULL), STOOK_TASK_FAILED);
+        stook_future_release(future);
+        stook_executor_destroy(executor);
+    }
+}
+
 Test(period, bad_numbers_are_refused, .timeout = 60)
 {
     const int64_t negative[] = {-1, INT64_MIN};

@@ -106,9 +106,10 @@ struct stook_submit_options {
     /* 0: once. More: fn is called again and again, from start_ns on, at multiples of the period;
      * never twice at a time, and moments that passed meanwhile are left out. It ends when a call
      * returns other than 0: FAILED, with that code and value (values of other calls go to the
-     * future's destructor); or CANCELLED, when it is cancelled or the executor shut down in any
-     * mode: at once between two calls, else after the one under way, during which it is RUNNING;
-     * or FAILED with STOOK_NOMEM without memory for a call. Not for submit_many, not in a scope. */
+     * destructor that the future has by then); or CANCELLED, when it is cancelled or the executor
+     * shut down in any mode: at once between two calls, else after the one under way, during which
+     * it is RUNNING; or FAILED with STOOK_NOMEM without memory for a call. Not for submit_many, not
+     * in a scope. */
     int64_t period_ns;
 };
 
