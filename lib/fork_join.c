@@ -82,9 +82,12 @@ static bool is_done(stook_here *slot)
 /* Where the system has no event to give: looks again and again. */
 static void poll_until_done(stook_here *slot)
 {
+    struct stook__thread *lender = stook__wait_lend();
+
     while (!is_done(slot)) {
         thrd_yield();
     }
+    stook__wait_go_on(lender);
 }
 
 static void block_until_done(stook_here *slot)

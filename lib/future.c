@@ -101,14 +101,15 @@ static void single_ended(struct stook__waiter *waiter)
 static enum stook_status poll_until_done(const stook_future *future, int64_t deadline_ns)
 {
     const struct timespec moment = {.tv_nsec = 1000000};
+    struct stook__thread *lender = stook__wait_lend();
+    bool is_done;
 
-    while (!stook_future_done(future)) {
-        if (deadline_ns != STOOK_FOREVER && deadline_ns <= stook__platform_now_ns()) {
-            return STOOK_TIMEOUT;
-        }
+    while (!(is_done = stook_future_done(future)) &&
+           (deadline_ns == STOOK_FOREVER || deadline_ns > stook__platform_now_ns())) {
         thrd_sleep(&moment, NULL);
     }
-    return STOOK_OK;
+    stook__wait_go_on(lender);
+    return is_done ? STOOK_OK : STOOK_TIMEOUT;
 }
 
 /* Blocks the calling thread; a thread of an executor lends its worker meanwhile. */

@@ -200,9 +200,12 @@ void stook_scope_destroy(stook_scope *scope)
         return;
     }
     enum stook_status status = stook_scope_wait_until(scope, STOOK_FOREVER, NULL);
-    while (status == STOOK_THREAD) { /* no event to be had, but no task may outlive the scope */
-        thrd_yield();
-        status = stook_scope_wait_until(scope, STOOK_FOREVER, NULL);
+    if (status == STOOK_THREAD) { /* no event to be had, but no task may outlive the scope */
+        struct stook__thread *lender = stook__wait_lend();
+        while (stook_scope_wait_until(scope, 0, NULL) == STOOK_TIMEOUT) {
+            thrd_yield();
+        }
+        stook__wait_go_on(lender);
     }
     STOOK_CHECK_API(status != STOOK_DEADLOCK,
                     "stook_scope_destroy() called in the scope's own task, or in a callback");

@@ -27,17 +27,29 @@ bool stook__wait_is_for_self(const stook_future *future)
     return false;
 }
 
-bool stook__wait_event(struct stook__event *event, int64_t deadline_ns)
+struct stook__thread *stook__wait_lend(void)
 {
     struct stook__thread *lender = stook__frame_current() ? stook__thread_current() : NULL;
 
     if (lender) {
         stook__park_release(lender);
     }
-    bool is_set = stook__event_wait_until(event, deadline_ns);
+    return lender;
+}
+
+void stook__wait_go_on(struct stook__thread *lender)
+{
     if (lender) {
         stook__park_resume(lender);
     }
+}
+
+bool stook__wait_event(struct stook__event *event, int64_t deadline_ns)
+{
+    struct stook__thread *lender = stook__wait_lend();
+    bool is_set = stook__event_wait_until(event, deadline_ns);
+
+    stook__wait_go_on(lender);
     return is_set;
 }
 

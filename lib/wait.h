@@ -12,6 +12,7 @@
 #include "task.h"
 
 struct stook_scope;
+struct stook__thread;
 
 /* Whether the caller may wait at all, and until when: STOOK_OK, or STOOK_TIMEOUT (the deadline has
  * passed already), or STOOK_DEADLOCK (in a callback). */
@@ -20,6 +21,11 @@ enum stook_status stook__wait_allowed(int64_t deadline_ns);
 /* Does the future belong to a task on the calling thread's stack? Each of them waits for the one
  * above. */
 bool stook__wait_is_for_self(const stook_future *future);
+
+/* Between the two the calling thread may wait as it likes: its worker is lent. The second is given
+ * what the first gave. */
+struct stook__thread *stook__wait_lend(void);
+void stook__wait_go_on(struct stook__thread *lender);
 
 /* Blocks until the event is set (true) or the deadline has passed. The event's setter must not
  * need the calling task. */
