@@ -8,7 +8,7 @@
  * task. So nothing is shared, and nothing here is atomic.
  *
  * Invariant: while the input goes on (`end` is STOOK_OK), at least one chunk is in flight between
- * calls, since a chunk is never larger than the ring.
+ * calls, since a chunk is never larger than the ring; or late.
  */
 #include <stook/stream.h>
 #include <stdint.h>
@@ -61,6 +61,7 @@ struct stook_stream {
     size_t max_chunks;
     size_t next_chunk; /* that of next_slot */
     size_t used_chunks;
+    bool is_late; /* the last of them has not been submitted: a callback could not wait for room */
 
     enum stook_status end; /* what comes after the used slots; STOOK_OK: more of the input */
 };
@@ -136,6 +137,21 @@ static size_t fetch(stook_stream *stream)
     return count;
 }
 
+/* Submits the last chunk; the stream ends before it if it is refused. */
+static void submit_last(stook_stream *stream)
+{
+    struct chunk *chunk = chunk_at(stream, stream->used_chunks - 1);
+    enum stook_status status = stook_executor_submit_with(stream->executor, &stream->submit,
+                                                          run_chunk, chunk, &chunk->future);
+
+    stream->is_late = status == STOOK_DEADLOCK;
+    if (status != STOOK_OK && !stream->is_late) {
+        stream->end = status;
+        stream->used_slots -= chunk->count;
+        stream->used_chunks--;
+    }
+}
+
 static void start_chunk(stook_stream *stream)
 {
     struct chunk *chunk = chunk_at(stream, stream->used_chunks);
@@ -151,19 +167,17 @@ static void start_chunk(stook_stream *stream)
         .count = count,
         .length_ns = now_if_measured(stream) - begin_ns,
     };
-    enum stook_status status = stook_executor_submit_with(stream->executor, &stream->submit,
-                                                          run_chunk, chunk, &chunk->future);
-    if (status != STOOK_OK) {
-        stream->end = status;
-        return;
-    }
     stream->used_slots += count;
     stream->used_chunks++;
+    submit_last(stream);
 }
 
 static void refill(stook_stream *stream)
 {
-    while (stream->end == STOOK_OK &&
+    if (stream->is_late) {
+        submit_last(stream);
+    }
+    while (!stream->is_late && stream->end == STOOK_OK &&
            stream->look_ahead - stream->used_slots >= stream->chunk_size) {
         start_chunk(stream);
     }
@@ -261,8 +275,9 @@ enum stook_status stook_stream_create(stook_executor *executor,
         stream->end = STOOK_OK;
         refill(stream);
     }
-    if (stream->used_slots == 0 && stream->end != STOOK_END) {
-        enum stook_status status = stream->end;
+    bool is_refused = stream->is_late && stream->used_chunks == 1;
+    if (is_refused || (stream->used_slots == 0 && stream->end != STOOK_END)) {
+        enum stook_status status = is_refused ? STOOK_DEADLOCK : stream->end;
         stook_stream_destroy(stream);
         return status;
     }
@@ -302,6 +317,12 @@ enum stook_status stook_stream_next(stook_stream *stream, int64_t deadline_ns, v
 {
     if (!stream) {
         return STOOK_INVALID;
+    }
+    if (stream->is_late && stream->used_chunks == 1) {
+        submit_last(stream);
+        if (stream->is_late) {
+            return STOOK_DEADLOCK;
+        }
     }
     if (stream->used_slots == 0) {
         return stream->end;

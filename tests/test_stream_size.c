@@ -418,3 +418,62 @@ Test(stream_size, items_that_were_cancelled_are_told_in_their_place, .timeout = 
     stook_future_release(busy);
     stook_executor_destroy(executor);
 }
+
+struct called {
+    stook_stream *stream;
+    uintptr_t handed_out;
+    int refused;
+};
+
+/* Takes what there is; once more where it is refused. */
+static void take_in_callback(stook_future *future, void *user_data)
+{
+    struct called *called = user_data;
+    void *value;
+
+    (void)future;
+    for (int i = 0; i < 4; i++) {
+        const enum stook_status status =
+            stook_stream_next(called->stream, STOOK_FOREVER, &value, NULL);
+
+        MUST(status == (i < 2 ? STOOK_OK : STOOK_DEADLOCK));
+        called->handed_out += status == STOOK_OK;
+        called->refused += status == STOOK_DEADLOCK;
+        MUST(status != STOOK_OK || (uintptr_t)value == called->handed_out);
+    }
+}
+
+/* The worker is held, and the queue of one full, so that further items would have to wait there. */
+Test(stream_size, a_full_queue_in_a_callback_loses_no_item, .timeout = 60)
+{
+    for (int is_last = 0; is_last < 2; is_last++) {
+        struct stook_executor_options options = STOOK_EXECUTOR_OPTIONS_INIT;
+        struct called called = {.handed_out = 0};
+        struct gate gate = {0};
+        atomic_int runs = 0;
+        stook_executor *executor;
+        stook_promise *promise;
+        stook_future *future;
+
+        options.workers = 1;
+        options.queue_limit = 1;
+        numbers = (struct numbers){.count = is_last ? 3 : 10};
+        cr_assert_eq(stook_executor_create(&options, &executor), STOOK_OK);
+        cr_assert_eq(create(executor, 2, 1, &called.stream), STOOK_OK);
+        stook_future *busy = must_submit(executor, gate_task, &gate);
+        gate_await(&gate, 1); /* behind the first two */
+        cr_assert_eq(stook_executor_submit(executor, count_task, &runs, NULL), STOOK_OK);
+        cr_assert_eq(stook_promise_create(NULL, &promise, &future), STOOK_OK);
+        cr_assert_eq(stook_future_on_done(future, take_in_callback, &called), STOOK_OK);
+        cr_assert_eq(stook_promise_complete(promise, 0, NULL), STOOK_OK);
+        cr_assert_eq(called.refused, 2);
+        gate_open(&gate);
+        cr_assert_eq(take(called.stream, 3, numbers.count), STOOK_OK);
+        cr_assert_eq(stook_stream_next(called.stream, STOOK_FOREVER, NULL, NULL), STOOK_END);
+        stook_stream_destroy(called.stream);
+        stook_promise_release(promise);
+        stook_future_release(future);
+        stook_future_release(busy);
+        stook_executor_destroy(executor);
+    }
+}

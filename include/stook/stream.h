@@ -78,8 +78,8 @@ stook_stream_create(stook_executor *executor, const struct stook_stream_options 
  *          item was not worked on: a token, scope or shutdown cancelled it, or the executor
  *          broke); STOOK_END; STOOK_TIMEOUT; STOOK_INVALID (NULL); STOOK_NOMEM, STOOK_SHUTDOWN,
  *          STOOK_BROKEN (further items cannot be submitted: told once all results before them are
- *          out, and for every call from then on); STOOK_DEADLOCK (as stook_future_wait_until());
- *          STOOK_FORKED.
+ *          out, and for every call from then on); STOOK_DEADLOCK (as stook_future_wait_until(); in
+ *          a callback also where this item's task would have to wait for room); STOOK_FORKED.
  * Threads: one at a time. Blocks: until the deadline, in a task as stook_future_wait_until(); then
  * as create. */
 STOOK_API STOOK_NODISCARD enum stook_status
