@@ -208,12 +208,10 @@ static void adapt(stook_stream *stream, const struct chunk *chunk)
 /* --- the public functions -----------------------------------------------------------------------
  */
 
-/* What submit would refuse is refused here already: there may be no item to submit. */
+/* What a stream cannot do with; the rest is for submit to say. */
 static bool submit_is_valid(const struct stook_submit_options *submit)
 {
-    return submit->struct_size == sizeof *submit && !(submit->scope && submit->token) &&
-           submit->priority >= STOOK_PRIORITY_NORMAL && submit->priority <= STOOK_PRIORITY_LOW &&
-           submit->start_ns == 0 && submit->period_ns == 0;
+    return submit->struct_size == sizeof *submit && submit->start_ns == 0 && submit->period_ns == 0;
 }
 
 static bool options_are_valid(const struct stook_stream_options *options)
@@ -242,6 +240,18 @@ enum stook_status stook_stream_create(stook_executor *executor,
     if (!executor || !ret_stream || !options_are_valid(options)) {
         return STOOK_INVALID;
     }
+    struct stook_submit_options submit = STOOK_SUBMIT_OPTIONS_INIT;
+    if (options->submit) {
+        submit = *options->submit;
+        submit.when_full = STOOK_WHEN_FULL_BLOCK;
+        submit.full_deadline_ns = STOOK_FOREVER;
+    }
+    /* What submit would refuse is refused before an item is fetched; and there may be none. */
+    enum stook_status status =
+        stook_executor_submit_many(executor, &submit, run_chunk, NULL, 0, 0, NULL);
+    if (status != STOOK_OK) {
+        return status;
+    }
     size_t look_ahead = options->look_ahead;
     if (look_ahead == 0) {
         look_ahead = (size_t)stook_executor_worker_count(executor) * ITEMS_PER_WORKER;
@@ -260,24 +270,19 @@ enum stook_status stook_stream_create(stook_executor *executor,
         .input_data = options->input_data,
         .fn = options->fn,
         .destroy = options->destroy,
-        .submit = STOOK_SUBMIT_OPTIONS_INIT,
+        .submit = submit,
         .is_automatic = options->chunk == 0,
         .chunk_size = options->chunk ? options->chunk : 1,
         .look_ahead = look_ahead,
         .end = STOOK_NOMEM,
     };
-    if (options->submit) {
-        stream->submit = *options->submit;
-        stream->submit.when_full = STOOK_WHEN_FULL_BLOCK;
-        stream->submit.full_deadline_ns = STOOK_FOREVER;
-    }
     if (rings_create(stream)) {
         stream->end = STOOK_OK;
         refill(stream);
     }
     bool is_refused = stream->is_late && stream->used_chunks == 1;
     if (is_refused || (stream->used_slots == 0 && stream->end != STOOK_END)) {
-        enum stook_status status = is_refused ? STOOK_DEADLOCK : stream->end;
+        status = is_refused ? STOOK_DEADLOCK : stream->end;
         stook_stream_destroy(stream);
         return status;
     }

@@ -419,6 +419,41 @@ Test(stream_size, items_that_were_cancelled_are_told_in_their_place, .timeout = 
     stook_executor_destroy(executor);
 }
 
+/* Also where there is no item to submit. */
+Test(stream_size, B22_what_belongs_to_another_executor_is_refused_before_the_input, .timeout = 60)
+{
+    stook_executor *executor = must_create(1);
+    stook_executor *other = must_create(1);
+    struct stook_stream_options options = STOOK_STREAM_OPTIONS_INIT;
+    const struct stook_submit_options plain = STOOK_SUBMIT_OPTIONS_INIT;
+    struct stook_submit_options submit;
+    stook_stream *stream = NULL;
+    stook_client *client;
+    stook_token *token;
+    stook_scope *scope;
+
+    cr_assert_eq(stook_client_create(other, 1, 0, &client), STOOK_OK);
+    cr_assert_eq(stook_token_create(other, NULL, STOOK_FOREVER, &token), STOOK_OK);
+    cr_assert_eq(stook_scope_create(other, NULL, &scope), STOOK_OK);
+    options.input = next_number;
+    options.fn = give_number;
+    options.submit = &submit;
+    for (int i = 0; i < 6; i++) {
+        numbers = (struct numbers){.count = i % 2 ? 5 : 0};
+        submit = plain;
+        submit.client = i / 2 == 0 ? client : NULL;
+        submit.token = i / 2 == 1 ? token : NULL;
+        submit.scope = i / 2 == 2 ? scope : NULL;
+        cr_expect_eq(stook_stream_create(executor, &options, &stream), STOOK_INVALID, "%d", i);
+        cr_expect_eq(numbers.taken, 0);
+    }
+    stook_scope_destroy(scope);
+    stook_token_release(token);
+    stook_client_release(client);
+    stook_executor_destroy(other);
+    stook_executor_destroy(executor);
+}
+
 struct called {
     stook_stream *stream;
     uintptr_t handed_out;
