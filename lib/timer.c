@@ -96,24 +96,30 @@ static void heap_remove(struct stook__timer *timer, struct stook__alarm *alarm)
 
 /* --- the thread ------------------------------------------------------------------------------- */
 
-/* Rings what is due; gives the time of the next alarm, or INT64_MIN to end. */
+/* Rings what is due, but for what comes after a token that has been cancelled meanwhile: there may
+ * be no end of alarms. Gives the time of the next one, or INT64_MIN to end. */
 static int64_t ring_due(stook_executor *executor)
 {
     struct stook__timer *timer = &executor->timer;
     int64_t next_ns = INT64_MAX;
+    bool is_told = false;
 
     mtx_lock(&timer->mutex);
-    while (timer->heap && timer->heap->due_ns <= stook__platform_now_ns()) {
+    while (!is_told && timer->heap && timer->heap->due_ns <= stook__platform_now_ns()) {
         struct stook__alarm *alarm = timer->heap;
         heap_remove(timer, alarm);
         timer->ringing = alarm;
         mtx_unlock(&timer->mutex);
         alarm->ring(alarm);
+        /* order TM.told rlx: late news costs a ring */
+        is_told = a_load_rlx(&timer->tokens);
         mtx_lock(&timer->mutex);
         timer->ringing = NULL;
     }
     if (timer->stopping) {
         next_ns = INT64_MIN;
+    } else if (is_told) {
+        next_ns = 0; /* at once */
     } else if (timer->heap) {
         next_ns = timer->heap->due_ns;
     }

@@ -381,3 +381,63 @@ Test(token_async, B72_exactly_one_canceller_gets_true, .timeout = 120)
     }
     stook_executor_destroy(executor);
 }
+
+/* --- beside alarms that never end ------------------------------------------------------------- */
+
+struct chain {
+    stook_executor *executor;
+    atomic_bool stop;
+    atomic_bool has_stopped;
+};
+
+/* When its deadline, which has passed, cancels a token, the next one is made: so an alarm is due
+ * whenever the timer thread has rung one. */
+static void next_link(stook_future *before, void *user_data)
+{
+    struct chain *chain = user_data;
+
+    (void)before;
+    if (atomic_load(&chain->stop)) {
+        atomic_store(&chain->has_stopped, true);
+        return;
+    }
+    struct stook_submit_options options = STOOK_SUBMIT_OPTIONS_INIT;
+    stook_token *token = must_token_until(chain->executor, NULL, 1);
+    options.token = token;
+    options.start_ns = STOOK_FOREVER;
+    stook_future *future = must_submit_with(chain->executor, &options, count_task, NULL);
+    MUST(stook_future_on_done(future, next_link, chain) == STOOK_OK);
+    stook_future_release(future);
+    stook_token_release(token);
+}
+
+static void set_flag(stook_future *future, void *flag)
+{
+    (void)future;
+    atomic_store((atomic_bool *)flag, true);
+}
+
+Test(token_async, a_cancelled_token_is_seen_to_though_alarms_are_always_due, .timeout = 60)
+{
+    stook_executor *executor = must_create(1);
+    struct chain chain = {.executor = executor};
+    struct stook_submit_options options = STOOK_SUBMIT_OPTIONS_INIT;
+    stook_token *token = must_token(executor, NULL);
+    atomic_bool is_told = false;
+
+    options.token = token;
+    options.start_ns = STOOK_FOREVER;
+    stook_future *future = must_submit_with(executor, &options, count_task, NULL);
+    cr_assert_eq(stook_future_on_done(future, set_flag, &is_told), STOOK_OK);
+    next_link(NULL, &chain);
+    give_a_chance();
+    cr_assert(stook_token_cancel(token));
+    const int64_t late_ns = stook_now_ns() + 20 * SECOND;
+    SPIN_UNTIL(atomic_load(&is_told) || stook_now_ns() > late_ns);
+    cr_expect(atomic_load(&is_told));
+    atomic_store(&chain.stop, true);
+    SPIN_UNTIL(atomic_load(&chain.has_stopped));
+    stook_future_release(future);
+    stook_token_release(token);
+    stook_executor_destroy(executor);
+}
