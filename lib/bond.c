@@ -185,14 +185,17 @@ bool stook__bond_ask_turn(struct stook__bond *bond)
     return has_turn;
 }
 
-void stook__bond_forget(struct stook__bond *bond)
+void stook__bond_refuse(struct stook__bond *bond)
 {
     stook_token *token = bond->token;
 
     if (token && token->scope) {
         mtx_lock(&token->mutex);
-        token->scope->outcome.submitted--;
-        token->scope->outcome.cancelled--;
+        bond->is_refused = true;
+        if (!bond->is_listed) { /* it was cancelled with the scope, and has been counted */
+            token->scope->outcome.submitted--;
+            token->scope->outcome.cancelled--;
+        }
         mtx_unlock(&token->mutex);
     }
 }
@@ -275,7 +278,11 @@ struct stook__bond_rest stook__bond_leave(struct stook__bond *bond, enum stook_s
         mtx_lock(&token->mutex);
         unlink_bond(token, bond);
         if (token->scope) {
-            count(token->scope, state, code, &rest);
+            if (bond->is_refused) {
+                token->scope->outcome.submitted--;
+            } else {
+                count(token->scope, state, code, &rest);
+            }
             leave_scope(token->scope, bond, &rest);
         }
         mtx_unlock(&token->mutex);

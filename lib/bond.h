@@ -27,10 +27,11 @@ struct stook__bond {
     struct stook__bond *previous;
     struct stook__bond *next_turn; /* behind it in the scope's line; guarded by the token's mutex */
     struct stook__bond *previous_turn;
-    bool is_listed; /* in the token's list; guarded likewise */
-    bool has_turn;  /* counts as one of those that the scope lets run; guarded likewise */
-    bool in_line;   /* is in the scope's line; guarded likewise */
-    bool repeats;   /* constant: shutdown in any mode cancels it */
+    bool is_listed;  /* in the token's list; guarded likewise */
+    bool has_turn;   /* counts as one of those that the scope lets run; guarded likewise */
+    bool in_line;    /* is in the scope's line; guarded likewise */
+    bool is_refused; /* the scope is not to count it when it leaves; guarded likewise */
+    bool repeats;    /* constant: shutdown in any mode cancels it */
     _Atomic(bool)
         held; /* the executor counts it as held back; changed to false by exchange, once */
     /* Called once when the task is terminal, after its waiters: takes back what it was held back
@@ -111,9 +112,9 @@ bool stook__bond_join(struct stook__bond *bond);
 void stook__bond_join_delayed(struct stook__bond *bond);
 bool stook__bond_ask_turn(struct stook__bond *bond);
 
-/* For a task that joined, but then was refused, and has been cancelled for it: its scope does not
- * count it any more. */
-void stook__bond_forget(struct stook__bond *bond);
+/* For a task that joined, but then was refused, and is to be cancelled for it: its scope does not
+ * count it any more when it has left. */
+void stook__bond_refuse(struct stook__bond *bond);
 
 /* May the calling thread, whose topmost task is `frame`, run the pending task in place? Not if it
  * is held back for its time or another future. One of a scope with a limit may be run if it has

@@ -316,8 +316,8 @@ static void chain_leave(stook_future *first, uint32_t refs)
 {
     while (first) {
         stook_future *next = stook__task_next(first);
+        stook__bond_refuse(first->bond);
         stook__task_cancel_pending(first);
-        stook__bond_forget(first->bond);
         for (uint32_t i = 0; i < refs; i++) {
             stook__task_release(first);
         }
