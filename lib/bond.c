@@ -185,6 +185,13 @@ bool stook__bond_ask_turn(struct stook__bond *bond)
     return has_turn;
 }
 
+void stook__bond_meet_sweep(struct stook__bond *bond)
+{
+    /* It looks at the task under this mutex, before or after. */
+    mtx_lock(&bond->token->mutex);
+    mtx_unlock(&bond->token->mutex);
+}
+
 void stook__bond_refuse(struct stook__bond *bond)
 {
     stook_token *token = bond->token;

@@ -112,6 +112,10 @@ bool stook__bond_join(struct stook__bond *bond);
 void stook__bond_join_delayed(struct stook__bond *bond);
 bool stook__bond_ask_turn(struct stook__bond *bond);
 
+/* A sweep of its token that has missed what the caller did to the task by now has left word why it
+ * sweeps, which the caller sees from now on. */
+void stook__bond_meet_sweep(struct stook__bond *bond);
+
 /* For a task that joined, but then was refused, and is to be cancelled for it: its scope does not
  * count it any more when it has left. */
 void stook__bond_refuse(struct stook__bond *bond);

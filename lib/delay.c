@@ -108,6 +108,7 @@ static void go_on(struct delayed *delayed)
     stook_future *future = &delayed->future;
 
     if (stook__task_rest(future)) {
+        stook__bond_meet_sweep(&delayed->bond);
         stook__submit_heed_cancel(stook__task_executor(future), future);
         if (!has_ended(delayed)) {
             advance(delayed);

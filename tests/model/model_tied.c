@@ -307,6 +307,36 @@ static void run_delayed(void)
     stook_executor_destroy(executor);
 }
 
+/* A third call would say nothing new. */
+static int be_repeated(void *arg, void **ret_value)
+{
+    (void)work(arg, ret_value);
+    return ran[0] == 2;
+}
+
+static void close_at_once(void *arg)
+{
+    (void)arg;
+    enum stook_status status = stook_executor_shutdown(executor, STOOK_DRAIN, 0);
+    MODEL_CHECK(status == STOOK_OK || status == STOOK_TIMEOUT);
+}
+
+/* A shutdown ends it, whether it finds it in a call or between two; or its time might not come. */
+static void run_repeated(void)
+{
+    struct stook_submit_options options = STOOK_SUBMIT_OPTIONS_INIT;
+
+    create(1);
+    options.period_ns = INT64_C(1000000000);
+    MODEL_CHECK(stook_executor_submit_with(executor, &options, be_repeated, &ran[0], &future) ==
+                STOOK_OK);
+    model_start(close_at_once, NULL);
+    MODEL_CHECK(stook_future_wait_until(future, STOOK_FOREVER) == STOOK_OK);
+    model_join();
+    stook_future_release(future);
+    stook_executor_destroy(executor);
+}
+
 int main(int argc, char **argv)
 {
     static const struct model models[] = {
@@ -322,6 +352,7 @@ int main(int argc, char **argv)
         {"then", run_then, 1, 1, 200000, 0},
         {"then_shutdown", run_then_shutdown, 1, 1, 200000, 0},
         {"delayed", run_delayed, 1, 1, 200000, 0},
+        {"repeated", run_repeated, 1, 1, 20000, 0},
     };
     return model_main(argc, argv, models, sizeof models / sizeof models[0]);
 }
