@@ -81,6 +81,8 @@ static void record_destroy(stook_future *task, uint32_t word)
         if (home == stook__task_home(place)) {
             stook__slabs_give_outside(place, task);
         } /* else it is from before a fork, and left where it is: a lock may be held for ever */
+    } else if (!stook__task_is_terminal(word) && home != (stook__task_home(place) | TASK_APART)) {
+        return; /* likewise; one that is terminal is as good as in the parent */
     } else if (word & TASK_PREFIXED) {
         struct prefix *prefix = prefix_of(task);
         struct stook_allocator allocator = prefix->allocator;

@@ -565,6 +565,48 @@ Test(fork, a_child_may_fork_again, .timeout = 120, .disabled = UNDER_TSAN)
     stook_executor_destroy(executor);
 }
 
+static atomic_int deallocations;
+
+static void *plain_allocate(void *user_data, size_t size)
+{
+    (void)user_data;
+    return malloc(size);
+}
+
+static void count_deallocate(void *user_data, void *memory, size_t size)
+{
+    (void)user_data;
+    (void)size;
+    atomic_fetch_add(&deallocations, 1);
+    free(memory);
+}
+
+/* Another thread may have been in the allocator. */
+Test(fork, B75_a_child_frees_nothing_of_what_was_pending, .timeout = 120)
+{
+    const struct stook_allocator allocator = {plain_allocate, count_deallocate, NULL};
+    stook_promise *promise;
+    stook_future *future;
+
+    cr_assert_eq(stook_promise_create(&allocator, &promise, &future), STOOK_OK);
+    const pid_t child = fork();
+    if (child == 0) {
+        begin_child();
+        stook_future_release(future);
+        stook_promise_release(promise);
+        MUST(atomic_load(&deallocations) == 0);
+        MUST(stook_promise_create(&allocator, &promise, &future) == STOOK_OK);
+        stook_future_release(future);
+        stook_promise_release(promise);
+        MUST(atomic_load(&deallocations) == 1);
+        _exit(EXIT_SUCCESS);
+    }
+    cr_assert(has_exited_with_0(await_child(child)));
+    stook_future_release(future);
+    stook_promise_release(promise);
+    cr_assert_eq(atomic_load(&deallocations), 1);
+}
+
 /* --- under load ------------------------------------------------------------------------------- */
 
 enum { FORKS = 50, LOADERS = 3 };
