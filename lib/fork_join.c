@@ -52,8 +52,8 @@ static bool is_alone(const struct stook__lane_head *lane)
     return stook__forked(lane->executor->generation);
 }
 
-/* Where the executor is broken, nobody new: threads that must not make forks would look for them
- * again and again. */
+/* A broken executor is offered no further forks: its threads without a hook must not make them, and
+ * would look for them again and again. */
 static void offer(struct stook__lane_head *lane, stook_here *end)
 {
     if (!is_alone(lane) && stook__submit_status(lane->executor) != STOOK_BROKEN &&
@@ -196,14 +196,8 @@ static int call_task(void *arg, void **ret_value)
 /* The task of a call; not an answer until it is known whether the call has been made. */
 static enum stook_status result_of(stook_future *future)
 {
-    enum stook_status status = stook_future_result(future, NULL);
+    enum stook_status status = stook__wait_lent(future);
 
-    if (status == STOOK_DEADLOCK && stook_future_cancel(future) != STOOK_CANCEL_DONE) {
-        /* It runs, and waits for the calling task. arg is in use, so there is nothing to do but to
-         * wait; it may see that it has been asked to stop. */
-        enum stook_status waited = stook_future_wait_until(future, STOOK_FOREVER - 1);
-        status = waited == STOOK_OK ? stook_future_result(future, NULL) : waited;
-    }
     return status == STOOK_TASK_FAILED ? (enum stook_status)stook_future_code(future) : status;
 }
 

@@ -11,6 +11,7 @@
 #include "allocate.h"
 #include "atomics.h"
 #include "fork.h"
+#include "wait.h"
 
 /* Chunks per worker: enough to even out items of unequal length. */
 enum { CHUNKS_PER_WORKER = 8 };
@@ -81,20 +82,6 @@ static void chunks_init(struct map_chunk *chunks, struct map *map, size_t count,
     }
 }
 
-/* Of one chunk, which runs no more. */
-static enum stook_status await_chunk(stook_future *future)
-{
-    enum stook_status status = stook_future_result(future, NULL);
-
-    if (status == STOOK_DEADLOCK && stook_future_cancel(future) != STOOK_CANCEL_DONE) {
-        /* It runs, and waits for the calling task. It uses what the map has lent it, so there is
-         * nothing to do but to wait; it may see that it has been asked to stop. */
-        status = stook_future_wait_until(future, STOOK_FOREVER - 1);
-        status = status == STOOK_OK ? stook_future_result(future, NULL) : status;
-    }
-    return status;
-}
-
 /* Waits for all chunks and gives the outcome. */
 static enum stook_status collect(struct map *map, struct map_chunk *chunks, stook_future **futures,
                                  size_t chunk_count, size_t count,
@@ -104,7 +91,7 @@ static enum stook_status collect(struct map *map, struct map_chunk *chunks, stoo
     size_t first_cancelled = count; /* item */
 
     for (size_t i = 0; i < chunk_count; i++) {
-        enum stook_status chunk_status = await_chunk(futures[i]);
+        enum stook_status chunk_status = stook__wait_lent(futures[i]);
         stook_future_release(futures[i]);
         if (chunk_status != STOOK_OK && status == STOOK_OK) { /* the executor was shut down */
             status = chunk_status;

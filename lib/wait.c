@@ -27,6 +27,18 @@ bool stook__wait_is_for_self(const stook_future *future)
     return false;
 }
 
+enum stook_status stook__wait_lent(stook_future *future)
+{
+    enum stook_status status = stook_future_result(future, NULL);
+
+    if (status == STOOK_DEADLOCK && stook_future_cancel(future) != STOOK_CANCEL_DONE) {
+        /* Until a moment that never comes, since a wait for ever would find the cycle again. */
+        status = stook_future_wait_until(future, STOOK_FOREVER - 1);
+        status = status == STOOK_OK ? stook_future_result(future, NULL) : status;
+    }
+    return status;
+}
+
 struct stook__thread *stook__wait_lend(void)
 {
     struct stook__thread *lender = stook__frame_current() ? stook__thread_current() : NULL;

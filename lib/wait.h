@@ -22,6 +22,10 @@ enum stook_status stook__wait_allowed(int64_t deadline_ns);
  * above. */
 bool stook__wait_is_for_self(const stook_future *future);
 
+/* As stook_future_result(), for a task that uses what the caller has lent it: where it runs and waits
+ * for the calling task, it is asked to stop, and waited for all the same. */
+enum stook_status stook__wait_lent(stook_future *future);
+
 /* Between the two the calling thread may wait as it likes: its worker is lent. The second is given
  * what the first gave. */
 struct stook__thread *stook__wait_lend(void);
