@@ -103,7 +103,7 @@ enum stook_status stook__inject_push(struct stook__inject *queue, const struct s
                                      enum stook__push how);
 
 /* The same as PUSH_LIMITED for one task of priority NORMAL without a client, without a lock.
- * STOOK_OK; STOOK_SHUTDOWN; STOOK_FULL: the default client has a limit, so it must be pushed. */
+ * The default client must have no limit. STOOK_OK; STOOK_SHUTDOWN. */
 enum stook_status stook__inject_push_one(struct stook__inject *queue, stook_future *task);
 
 /* As PUSH_LIMITED; but when it answers STOOK_FULL, the record, whose batch and event the caller has
