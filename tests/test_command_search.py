@@ -71,7 +71,7 @@ def test_grep(texts):
     is_grep("counts", "-c", "corn", *names)
     is_grep("count of one", "-c", "s.o+k$", names[1])
     for pattern in ("^$", "^corn", "stook$", "a\\.b", "x{300}", "co*rn", "thresh(ing|er)", "(a|b)?",
-                    "zzz*", "[^a-z ]", "stook.*corn"):
+                    "zzz*", "[^a-z ]", "stook.*corn", "z+*", "z+?", "stookz?+", "x+*$"):
         is_grep(pattern, pattern, *names)
     is_grep("nothing", "nowhere", *names)
     is_grep("nothing to count", "-c", "nowhere", *names)

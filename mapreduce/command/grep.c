@@ -46,13 +46,15 @@ static void find_literal(struct grep *grep)
     }
     while (*pattern) {
         size_t size = strcspn(pattern, special);
-        size_t sure = size > 0 && pattern[size] && strchr("*?", pattern[size]) ? size - 1 : size;
+        size_t repeats = strspn(pattern + size, "*+?"); /* each applies to what is before it */
+        bool is_optional = strcspn(pattern + size, "*?") < repeats;
+        size_t sure = size > 0 && is_optional ? size - 1 : size;
         if (sure > longest && sure < MOST_LITERAL) {
             longest = sure;
             memcpy(grep->literal, pattern, sure);
             grep->literal[sure] = '\0';
         }
-        pattern += size + (pattern[size] != '\0');
+        pattern += size + (repeats > 0 ? repeats : pattern[size] != '\0');
     }
 }
 
