@@ -6,6 +6,7 @@
 #include <inttypes.h>
 
 #include "check.h"
+#include "child_support.h"
 #include "group_support.h"
 
 enum { MOST_TASKS = 8, MANY_TASKS = 60 };

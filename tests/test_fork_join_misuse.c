@@ -6,6 +6,7 @@
 #include "check.h"
 #include "config.h"
 #include "fork_support.h"
+#include "child_support.h"
 #include "group_support.h"
 
 /* --- crimes: regions, each run in a child ----------------------------------------------------- */

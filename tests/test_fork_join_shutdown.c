@@ -5,6 +5,7 @@
  */
 #include "check.h"
 #include "fork_support.h"
+#include "child_support.h"
 #include "group_support.h"
 
 /* --- shutdown --------------------------------------------------------------------------------- */

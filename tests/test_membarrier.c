@@ -10,6 +10,7 @@
 
 #include "check.h"
 #include "fork_support.h"
+#include "child_support.h"
 #include "group_support.h"
 
 static bool may_register = true;

@@ -7,6 +7,7 @@
 #include <malloc.h>
 #include "check.h"
 #include "config.h"
+#include "child_support.h"
 #include "group_support.h"
 #include "promise_support.h"
 
