@@ -60,6 +60,7 @@ struct stook_stream_options {
  * point to, must live until their results have been handed out or the stream is destroyed.
  * Returns: STOOK_OK; STOOK_INVALID (a NULL that is required, struct_size unknown, chunk larger than
  *          look_ahead, bad submit options); STOOK_NOMEM; STOOK_SHUTDOWN; STOOK_BROKEN;
+ *          STOOK_DEADLOCK (in a callback: the first task would have to wait for room);
  *          STOOK_FORKED. On failure fn was not called, and items that the input gave are lost to
  *          it. When some were submitted and further ones cannot be, it is next that tells.
  * Threads: any. Blocks: for input; for room in a full queue. */
