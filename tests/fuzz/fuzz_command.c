@@ -10,7 +10,7 @@
 #include <regex.h>
 #include "../../mapreduce/command/command.h"
 
-enum { MOST_WORDS = 8, MOST_WORD = 40, MOST_OUTPUT = 1 << 14 };
+enum { MOST_WORDS = 8, MOST_WORD = 40, MOST_OUTPUT = 1 << 14, MOST_PLUSES = 8 };
 
 /* --- a process of its own ----------------------------------------------------------------------
  * */
@@ -136,6 +136,17 @@ static const char *const known[] = {
     "-x",
 };
 
+/* Replaces these characters; and a plus after the first ones, each of which takes regcomp() twice
+ * the memory. */
+static void replace(char *text, const char *characters, char by)
+{
+    int pluses = 0;
+    for (char *at = text; *at != '\0'; at++) {
+        const bool is_surplus = *at == '+' && pluses++ >= MOST_PLUSES;
+        *at = is_surplus || strchr(characters, *at) != NULL ? by : *at;
+    }
+}
+
 /* A known word, the file, or bytes, which name no file anywhere. */
 static void read_word(struct fuzz_bytes *bytes, const char *path, char word[MOST_WORD])
 {
@@ -151,9 +162,7 @@ static void read_word(struct fuzz_bytes *bytes, const char *path, char word[MOST
     const struct mr_slice slice = fuzz_take(bytes, fuzz_below(bytes, MOST_WORD - 1));
     snprintf(word, MOST_WORD, "%.*s", (int)slice.size,
              slice.size > 0 ? (const char *)slice.data : "");
-    for (char *at = word; *at != '\0'; at++) {
-        *at = strchr("/.{\\", *at) != NULL ? '_' : *at;
-    }
+    replace(word, "/.{\\", '_');
 }
 
 static void run_any(struct fuzz_bytes *bytes)
@@ -208,9 +217,7 @@ static void run_grep(struct fuzz_bytes *bytes)
     const struct mr_slice slice = fuzz_take(bytes, fuzz_below(bytes, MOST_WORD - 1));
     snprintf(pattern, sizeof pattern, "%.*s", (int)slice.size,
              slice.size > 0 ? (const char *)slice.data : "");
-    for (char *at = pattern; *at != '\0'; at++) {
-        *at = strchr("{\\\n", *at) != NULL ? '?' : *at;
-    }
+    replace(pattern, "{\\\n", '?');
     const struct mr_slice rest = fuzz_take(bytes, 1000);
     char *text = must_alloc(rest.size + 1);
     memcpy(text, rest.data != NULL ? rest.data : "", rest.size);
