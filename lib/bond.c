@@ -270,7 +270,8 @@ bool stook__bond_waits_behind(struct stook__bond *bond, const struct stook__bond
         return false;
     }
     mtx_lock(&token->mutex);
-    bool behind = bond->in_line && other->has_turn;
+    /* order BD.behind rlx: who takes it just now, to cancel it, is as one who does so later */
+    bool behind = bond->in_line && a_load_rlx(&bond->held) && other->has_turn;
     mtx_unlock(&token->mutex);
     return behind;
 }

@@ -127,9 +127,13 @@ static void find_awaited(struct search *search, struct stook__awaited *by)
     }
 }
 
-/* The last of a cycle, which waits for a task on the searcher's stack; NULL: there is none. */
+/* The last of a cycle, which waits for a task on the searcher's stack; NULL: there is none. The
+ * searcher alone is one, if it waits for what is in line behind a task below it. */
 static struct stook__awaited *find_cycle(struct search *search)
 {
+    if (awaits_stack(search->self, search->self->frame)) {
+        return search->self;
+    }
     find_awaited(search, search->self);
     while (search->first && !search->must_retry) {
         struct stook__awaited *next = search->first;

@@ -133,3 +133,123 @@ Test(turns, B50_a_cycle_through_the_line_of_a_strand, .timeout = 60)
     stook_scope_destroy(strand);
     stook_executor_destroy(executor);
 }
+
+/* The same in one thread: the first waits for the other, which runs on top of it. */
+Test(turns, B50_a_cycle_through_the_line_of_a_strand_on_one_stack, .timeout = 60)
+{
+    struct reports reports = {.busy = ATOMIC_FLAG_INIT};
+    stook_executor *executor = must_create_reporting(1, &reports);
+    stook_scope *strand = must_scope_with(executor, NULL, 1, false);
+    struct gate gate = {0};
+    struct waiter first = {.gate = &gate}, outside = {.gate = &gate};
+    atomic_int runs = 0;
+
+    stook_future_release(must_submit_in(executor, strand, waiter_task, &first));
+    first.awaited = must_submit(executor, waiter_task, &outside);
+    outside.awaited = must_submit_in(executor, strand, count_task, &runs);
+    gate_open(&gate);
+    cr_assert_eq(stook_scope_wait_until(strand, STOOK_FOREVER, NULL), STOOK_OK);
+    cr_assert_eq(first.status, STOOK_OK);
+    cr_assert_eq(outside.status, STOOK_DEADLOCK);
+    cr_assert_eq(atomic_load(&reports.count), 1);
+    cr_assert_eq(atomic_load(&runs), 1);
+    stook_future_release(first.awaited);
+    stook_future_release(outside.awaited);
+    stook_scope_destroy(strand);
+    stook_executor_destroy(executor);
+}
+
+struct stealing {
+    struct waiter *waiter;
+    stook_executor *executor;
+    atomic_bool is_stolen;
+};
+
+static void stolen_fork(stook_here *here, void *arg)
+{
+    struct stealing *stealing = arg;
+
+    (void)here;
+    atomic_store(&stealing->is_stolen, true);
+    (void)waiter_task(stealing->waiter, NULL);
+}
+
+static void region_with_a_stolen_fork(stook_here *here, void *arg)
+{
+    struct stealing *stealing = arg;
+
+    (void)stook_fork(here, stolen_fork, stealing);
+    SPIN_UNTIL(atomic_load(&stealing->is_stolen));
+    MUST(!stook_join(here));
+}
+
+static int region_task(void *arg, void **ret_value)
+{
+    struct stealing *stealing = arg;
+
+    (void)ret_value;
+    MUST(stook_executor_run(stealing->executor, region_with_a_stolen_fork, stealing) == STOOK_OK);
+    return 0;
+}
+
+/* fork_join.h: it has no turn to run in, and the region that has waits for it. */
+Test(turns, B50_a_stolen_fork_waits_for_the_next_of_its_strand, .timeout = 60)
+{
+    struct reports reports = {.busy = ATOMIC_FLAG_INIT};
+    stook_executor *executor = must_create_reporting(2, &reports);
+    stook_scope *strand = must_scope_with(executor, NULL, 1, false);
+    struct gate gate = {0};
+    struct waiter waiter = {.gate = &gate};
+    struct stealing stealing = {.waiter = &waiter, .executor = executor};
+    atomic_int runs = 0;
+
+    stook_future_release(must_submit_in(executor, strand, region_task, &stealing));
+    waiter.awaited = must_submit_in(executor, strand, count_task, &runs);
+    gate_open(&gate);
+    cr_assert_eq(stook_scope_wait_until(strand, STOOK_FOREVER, NULL), STOOK_OK);
+    cr_assert_eq(waiter.status, STOOK_DEADLOCK);
+    cr_assert_eq(atomic_load(&reports.count), 1);
+    cr_assert_eq(atomic_load(&runs), 1);
+    stook_future_release(waiter.awaited);
+    stook_scope_destroy(strand);
+    stook_executor_destroy(executor);
+}
+
+static int cancelling_thread(void *arg)
+{
+    struct waiter *waiter = arg;
+
+    gate_pass(waiter->gate);
+    (void)stook_future_cancel(waiter->awaited);
+    return 0;
+}
+
+/* It is run within the turn, or has been cancelled: but nobody waits for himself. */
+Test(turns, the_next_of_a_strand_is_cancelled_while_it_is_awaited, .timeout = 60)
+{
+    struct reports reports = {.busy = ATOMIC_FLAG_INIT};
+    stook_executor *executor = must_create_reporting(2, &reports);
+    const unsigned rounds = stress_scaled(500);
+    atomic_int runs = 0;
+
+    for (unsigned round = 0; round < rounds; round++) {
+        stook_scope *strand = must_scope_with(executor, NULL, 1, false);
+        struct gate gate = {0};
+        struct waiter waiter = {.gate = &gate};
+        thrd_t thread;
+
+        stook_future *first = must_submit_in(executor, strand, waiter_task, &waiter);
+        waiter.awaited = must_submit_in(executor, strand, count_task, &runs);
+        must_start(&thread, cancelling_thread, &waiter);
+        gate_await(&gate, 2);
+        gate_open(&gate);
+        cr_assert_eq(stook_future_result(first, NULL), STOOK_OK);
+        cr_assert_eq(waiter.status, STOOK_OK, "%s", stook_status_name(waiter.status));
+        must_join(thread);
+        stook_future_release(first);
+        stook_future_release(waiter.awaited);
+        stook_scope_destroy(strand);
+    }
+    cr_assert_eq(atomic_load(&reports.count), 0);
+    stook_executor_destroy(executor);
+}
