@@ -168,6 +168,18 @@ struct stook__thread *stook__park_join(stook_executor *executor)
 
 static void wake_one(stook_executor *executor);
 
+static void note_refusal(struct stook__park *park, bool is_refused)
+{
+    /* order PK.refuse rlx: as PK.again */
+    a_store_rlx(&park->refused, is_refused);
+}
+
+bool stook__park_is_refused(stook_executor *executor)
+{
+    /* order PK.again rlx: a thread sees its own refusals; those of others come late anyhow */
+    return a_load_rlx(&executor->park.refused);
+}
+
 /* No thread could be started for this worker, which counts as searching. Threads that come free
  * will look: none becomes spare beside an idle worker without having looked. */
 static void give_back(stook_executor *executor, struct stook__worker *worker)
@@ -175,6 +187,7 @@ static void give_back(stook_executor *executor, struct stook__worker *worker)
     struct stook__park *park = &executor->park;
 
     mtx_lock(&park->mutex);
+    note_refusal(park, true);
     park->alive--;
     park->staying--;
     if (stook__park_retire_surplus(park, worker)) {
@@ -212,6 +225,7 @@ static void wake_one(stook_executor *executor)
     struct stook__worker *worker = stook__park_pop_idle(park);
     struct stook__thread *thread = stook__park_pop_spare(park);
 
+    note_refusal(park, false);
     if (thread) {
         thread->worker = worker;
         thread->searching = true;

@@ -50,6 +50,10 @@ static inline void stook__park_notify(stook_executor *executor)
     }
 }
 
+/* Has an idle worker tasks to run, maybe, but no thread, because the system refused one? Then
+ * stook__park_notify() tries again. */
+bool stook__park_is_refused(stook_executor *executor);
+
 /* The calling thread begins to look into the queues of others. */
 void stook__park_search(struct stook__thread *thread);
 

@@ -69,6 +69,7 @@ struct stook__park {
                                     rests; changed under the mutex, read at every dispatch */
     _Atomic(uint32_t) surplus; /* workers to be retired when their threads next look for a task; as
                                   uncovered */
+    atomic_bool refused;       /* the last thread that an idle worker needed could not be started */
     _Alignas(STOOK_CACHE_LINE) mtx_t mutex; /* guards the rest, and every change of a list */
     struct stook__worker *idle_workers;     /* last in, first out */
     struct stook__worker *resting;          /* workers that rest for threads that run without one */

@@ -9,6 +9,8 @@
 #include "park.h"
 #include "worker.h"
 
+enum { ASK_AGAIN_NS = 10 * 1000 * 1000 }; /* for a thread that the system has refused */
+
 enum stook_status stook__wait_allowed(int64_t deadline_ns)
 {
     if (deadline_ns != STOOK_FOREVER && deadline_ns <= stook__platform_now_ns()) {
@@ -56,11 +58,27 @@ void stook__wait_go_on(struct stook__thread *lender)
     }
 }
 
+/* Until when to block at once: while the system has no thread for the worker that was lent, that is
+ * for a moment only. */
+static int64_t next_moment(const struct stook__thread *lender, int64_t deadline_ns)
+{
+    if (!lender || !stook__park_is_refused(lender->executor)) {
+        return deadline_ns;
+    }
+    int64_t moment_ns = stook__platform_now_ns() + ASK_AGAIN_NS;
+    return moment_ns < deadline_ns ? moment_ns : deadline_ns;
+}
+
 bool stook__wait_event(struct stook__event *event, int64_t deadline_ns)
 {
     struct stook__thread *lender = stook__wait_lend();
-    bool is_set = stook__event_wait_until(event, deadline_ns);
+    int64_t until_ns = next_moment(lender, deadline_ns);
+    bool is_set;
 
+    while (!(is_set = stook__event_wait_until(event, until_ns)) && until_ns != deadline_ns) {
+        stook__park_notify(lender->executor);
+        until_ns = next_moment(lender, deadline_ns);
+    }
     stook__wait_go_on(lender);
     return is_set;
 }

@@ -309,6 +309,75 @@ Test(fail, a_thread_that_is_refused_while_the_lender_goes_on_strands_no_task)
     stook_executor_destroy(other);
 }
 
+enum how { WAIT_ANY, WAIT_UNTIL, WAIT_SCOPE, HOWS };
+
+struct refused {
+    stook_executor *executor;
+    enum how how;
+    long number; /* of the call that fails while the task waits */
+    bool failed;
+    enum stook_status status;
+    atomic_int runs;
+};
+
+static int refused_task(void *arg, void **ret_value)
+{
+    struct refused *refused = arg;
+    struct stook_submit_options options = STOOK_SUBMIT_OPTIONS_INIT;
+    stook_scope *scope = NULL;
+    stook_future *child;
+
+    (void)ret_value;
+    if (refused->how == WAIT_SCOPE) {
+        MUST(stook_scope_create(refused->executor, NULL, &scope) == STOOK_OK);
+        options.scope = scope;
+        options.priority = STOOK_PRIORITY_LOW; /* not where a worker looks for the newest */
+    }
+    MUST(stook_executor_submit_with(refused->executor, &options, count_task, &refused->runs,
+                                    &child) == STOOK_OK);
+    fail_call(refused->number);
+    switch (refused->how) {
+    case WAIT_ANY:
+        refused->status = stook_wait_until(&child, 1, STOOK_WAIT_ANY, STOOK_FOREVER, NULL, NULL);
+        break;
+    case WAIT_UNTIL:
+        refused->status = stook_future_wait_until(child, stook_deadline_after_ns(60 * SECOND));
+        break;
+    default:
+        refused->status = stook_scope_wait_until(scope, STOOK_FOREVER, NULL);
+    }
+    refused->failed = has_failed();
+    fail_none();
+    stook_future_release(child);
+    stook_scope_destroy(scope);
+    return 0;
+}
+
+/* The only worker is lent, and there is no thread for it: one is asked for again. */
+Test(fail, a_wait_ends_though_a_thread_was_refused, .timeout = 120)
+{
+    struct stook_executor_options options = STOOK_EXECUTOR_OPTIONS_INIT;
+
+    options.workers = 1;
+    for (int how = 0; how < HOWS; how++) {
+        struct refused refused = {.how = (enum how)how, .failed = true};
+
+        for (; refused.failed; refused.number++) {
+            stook_future *future;
+
+            cr_assert_lt(refused.number, MOST_PASSES);
+            cr_assert_eq(stook_executor_create(&options, &refused.executor), STOOK_OK);
+            future = must_submit(refused.executor, refused_task, &refused);
+            cr_assert_eq(stook_future_result(future, NULL), STOOK_OK);
+            cr_assert_eq(refused.status, STOOK_OK, "way %d, call %ld: %s", how, refused.number,
+                         stook_status_name(refused.status));
+            stook_future_release(future);
+            stook_executor_destroy(refused.executor);
+        }
+        cr_assert_gt(refused.number, 2, "a thread and its memory");
+    }
+}
+
 /* The workers that were added idle until a thread can be had for them. */
 Test(fail, B31_resize_that_can_start_no_thread_strands_no_task)
 {
