@@ -97,9 +97,11 @@ enum stook_status stook_executor_stats(stook_executor *executor, struct stook_st
             ret_workers[i] = one;
         }
     }
-    /* last, as all of STOOK__SUBMITTED */
+    stats.elsewhere = read_worker(&executor->elsewhere, 0, &stats);
+    /* last, as all of STOOK__SUBMITTED: what began elsewhere has been accepted before */
     stook__inject_sizes(&executor->inject, &queued, &accepted);
-    stats.elsewhere = read_worker(&executor->elsewhere, queued, &stats);
+    stats.elsewhere.queue_depth = queued;
+    stats.queue_depth += queued;
     stats.submitted = read_sum(executor, STOOK__SUBMITTED) + accepted;
     stats.pending = stats.submitted - stats.begun - stats.cancelled;
     stats.running = stats.begun - stats.ended;

@@ -409,6 +409,48 @@ Test(stats, B98_it_adds_up_at_every_moment, .timeout = 120)
     }
 }
 
+struct elsewhere {
+    stook_executor *executor;
+    struct gate gate; /* for the task that has the only worker */
+    unsigned rounds;
+};
+
+static int elsewhere_task(void *arg, void **ret_value)
+{
+    struct elsewhere *elsewhere = arg;
+
+    (void)ret_value;
+    stook_task_begin_blocking();
+    gate_await(&elsewhere->gate, 1);
+    stook_task_end_blocking();
+    for (unsigned i = 0; i < elsewhere->rounds; i++) {
+        stook_future *future = must_submit(elsewhere->executor, nothing_task, NULL);
+
+        MUST(stook_future_result(future, NULL) == STOOK_OK);
+        stook_future_release(future);
+    }
+    return 0;
+}
+
+/* What a thread without a worker submits and runs. */
+Test(stats, B98_it_adds_up_without_a_worker_too, .timeout = 120)
+{
+    struct elsewhere elsewhere = {.executor = must_create(1), .rounds = stress_scaled(100000)};
+    struct sampled sampled = {.executor = elsewhere.executor};
+    thrd_t sampler;
+
+    must_start(&sampler, sampler_thread, &sampled);
+    stook_future *future = must_submit(elsewhere.executor, elsewhere_task, &elsewhere);
+    stook_future_release(must_submit(elsewhere.executor, gate_task, &elsewhere.gate));
+    cr_assert_eq(stook_future_result(future, NULL), STOOK_OK);
+    gate_open(&elsewhere.gate);
+    atomic_store(&sampled.stop, true);
+    must_join(sampler);
+    cr_assert_gt(stats_of(elsewhere.executor).elsewhere.begun, elsewhere.rounds - 1);
+    stook_future_release(future);
+    stook_executor_destroy(elsewhere.executor);
+}
+
 /* --- arguments -------------------------------------------------------------------------------- */
 
 Test(stats, only_as_many_workers_as_there_is_room_for, .timeout = 60)
