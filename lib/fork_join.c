@@ -53,11 +53,13 @@ static bool is_alone(const struct stook__lane_head *lane)
 }
 
 /* A broken executor is offered no further forks: its threads without a hook must not make them, and
- * would look for them again and again. */
+ * would look for them again and again. And who asks a lane may come late, when it serves a region
+ * that offers nothing. */
 static void offer(struct stook__lane_head *lane, stook_here *end)
 {
-    if (!is_alone(lane) && stook__submit_status(lane->executor) != STOOK_BROKEN &&
-        stook__lane_offer(lane, end)) {
+    /* order LN.serves rlx: the owner's own store */
+    if (a_load_rlx(&lane->is_active) && !is_alone(lane) &&
+        stook__submit_status(lane->executor) != STOOK_BROKEN && stook__lane_offer(lane, end)) {
         stook__park_notify(lane->executor);
     }
 }
