@@ -125,6 +125,9 @@ static void execute(stook_future *task, bool give_reference)
     bool was_released = stop_blocking(thread);
     int code = call(thread, task, &value);
 
+    if (!thread && stook__forked(executor->generation)) {
+        return; /* the submitter ran it, and this is the child: locks may be held for ever */
+    }
     stook__task_finish(task, code, value, give_reference);
     count_task(thread, executor, STOOK__ENDED);
     block_again(thread, was_released);

@@ -58,6 +58,7 @@ struct in_child {
     pid_t child;
     atomic_int calls;
     int code;
+    stook_future *own;
 };
 
 static void must_begin_in_child(struct in_child *in_child)
@@ -168,4 +169,47 @@ Test(fork_return, B75_an_item_that_returns_in_the_child_is_the_last_there, .time
         cr_assert_eq(atomic_load(&in_child.childs->items), 0, "stream %d", is_stream);
         stook_executor_destroy(executor);
     }
+}
+
+static int fork_in_submitter(void *arg, void **ret_value)
+{
+    struct in_child *in_child = arg;
+
+    (void)ret_value;
+    MUST(stook_future_on_done(in_child->own, note_child, in_child) == STOOK_OK);
+    in_child->child = fork();
+    if (in_child->child == 0) {
+        begin_child();
+    }
+    return 0;
+}
+
+/* The submitter goes on there, but the task does not end: locks may be held for ever. */
+Test(fork_return, B75_a_task_that_its_submitter_runs_does_not_end_in_the_child, .timeout = 120,
+     .disabled = UNDER_TSAN || UNDER_ASAN)
+{
+    struct stook_executor_options options = STOOK_EXECUTOR_OPTIONS_INIT;
+    struct stook_submit_options submit = STOOK_SUBMIT_OPTIONS_INIT;
+    struct in_child in_child = {.code = 0};
+    stook_executor *executor;
+    struct gate gate = {0};
+
+    must_begin_in_child(&in_child);
+    options.workers = 1;
+    options.queue_limit = 1;
+    cr_assert_eq(stook_executor_create(&options, &executor), STOOK_OK);
+    fill_workers(executor, &gate, 1);
+    cr_assert_eq(stook_executor_submit(executor, gate_task, &gate, NULL), STOOK_OK);
+    submit.when_full = STOOK_WHEN_FULL_RUN;
+    MUST(stook_executor_submit_with(executor, &submit, fork_in_submitter, &in_child,
+                                    &in_child.own) == STOOK_OK);
+    if (getpid() != in_child.parent) {
+        _exit(EXIT_SUCCESS);
+    }
+    cr_assert(has_exited_with_0(await_child(in_child.child)));
+    cr_assert_eq(atomic_load(&in_child.childs->callbacks), 0);
+    cr_assert_eq(stook_future_result(in_child.own, NULL), STOOK_OK);
+    gate_open(&gate);
+    stook_future_release(in_child.own);
+    stook_executor_destroy(executor);
 }
