@@ -210,9 +210,13 @@ static void sleep_until_pushed(stook_as_completed *iterator, int64_t deadline_ns
 /* Whether all that are left belong to tasks on the calling thread's own stack. */
 static bool is_for_self(const stook_as_completed *iterator)
 {
-    const struct stook__frame *frame = stook__frame_current();
+    size_t left = iterator->left;
 
-    if (!frame || iterator->left > frame->depth) {
+    /* also those below the region of a stolen fork, which its depth does not count */
+    for (const struct stook__frame *frame = stook__frame_current(); frame; frame = frame->below) {
+        left -= left > 0;
+    }
+    if (left > 0) {
         return false; /* there are more than its stack has: the usual case, for little */
     }
     for (size_t i = 0; i < iterator->count; i++) {

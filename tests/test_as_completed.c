@@ -475,3 +475,68 @@ Test(as_completed, B49_a_task_cannot_wait_for_itself, .timeout = 60)
     stook_future_release(future);
     stook_executor_destroy(executor);
 }
+
+/* --- in a stolen fork ------------------------------------------------------------------------- */
+
+/* A task that waits for another, on top of it, with a region. */
+struct stacked {
+    stook_executor *executor;
+    struct gate gate;
+    stook_future *lower, *upper;
+    atomic_bool is_stolen;
+    enum stook_status status;
+};
+
+static void next_of_stack(stook_here *here, void *arg)
+{
+    struct stacked *stacked = arg;
+    stook_future *both[] = {stacked->lower, stacked->upper};
+    stook_as_completed *iterator;
+    size_t index;
+
+    (void)here;
+    atomic_store(&stacked->is_stolen, true);
+    MUST(stook_as_completed_create(both, 2, &iterator) == STOOK_OK);
+    stacked->status = stook_as_completed_next(iterator, STOOK_FOREVER, &index);
+    stook_as_completed_destroy(iterator);
+}
+
+static void stacked_region(stook_here *here, void *arg)
+{
+    struct stacked *stacked = arg;
+
+    (void)stook_fork(here, next_of_stack, stacked);
+    SPIN_UNTIL(atomic_load(&stacked->is_stolen));
+    MUST(!stook_join(here));
+}
+
+static int upper_task(void *arg, void **ret_value)
+{
+    struct stacked *stacked = arg;
+
+    (void)ret_value;
+    return (int)stook_executor_run(stacked->executor, stacked_region, stacked);
+}
+
+static int lower_task(void *arg, void **ret_value)
+{
+    struct stacked *stacked = arg;
+
+    (void)ret_value;
+    gate_pass(&stacked->gate);
+    stacked->upper = must_submit(stacked->executor, upper_task, stacked);
+    return (int)stook_future_wait_until(stacked->upper, STOOK_FOREVER);
+}
+
+Test(as_completed, a_stolen_fork_cannot_wait_for_all_that_is_below_it, .timeout = 60)
+{
+    struct stacked stacked = {.executor = must_create(2)};
+
+    stacked.lower = must_submit(stacked.executor, lower_task, &stacked);
+    gate_open(&stacked.gate);
+    cr_assert_eq(stook_future_result(stacked.lower, NULL), STOOK_OK);
+    cr_assert_eq(stacked.status, STOOK_DEADLOCK, "%s", stook_status_name(stacked.status));
+    stook_future_release(stacked.lower);
+    stook_future_release(stacked.upper);
+    stook_executor_destroy(stacked.executor);
+}
