@@ -481,7 +481,7 @@ Test(as_completed, B49_a_task_cannot_wait_for_itself, .timeout = 60)
 /* A task that waits for another, on top of it, with a region. */
 struct stacked {
     stook_executor *executor;
-    struct gate gate;
+    struct gate gate, busy; /* busy: for the other worker, which might run `upper` */
     stook_future *lower, *upper;
     atomic_bool is_stolen;
     enum stook_status status;
@@ -515,6 +515,7 @@ static int upper_task(void *arg, void **ret_value)
     struct stacked *stacked = arg;
 
     (void)ret_value;
+    gate_open(&stacked->busy);
     return (int)stook_executor_run(stacked->executor, stacked_region, stacked);
 }
 
@@ -532,6 +533,8 @@ Test(as_completed, a_stolen_fork_cannot_wait_for_all_that_is_below_it, .timeout 
 {
     struct stacked stacked = {.executor = must_create(2)};
 
+    stook_future_release(must_submit(stacked.executor, gate_task, &stacked.busy));
+    gate_await(&stacked.busy, 1);
     stacked.lower = must_submit(stacked.executor, lower_task, &stacked);
     gate_open(&stacked.gate);
     cr_assert_eq(stook_future_result(stacked.lower, NULL), STOOK_OK);
